@@ -1,0 +1,74 @@
+package validator
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"unicode/utf8"
+)
+
+// maxJSONDepth is PHP's limit for json_decode.
+const maxJSONDepth = 512
+
+var errJSON = errors.New("malformed JSON")
+
+// object is a JSON object whose names are compared byte for byte. A repeated name counts with its last value.
+// Decoding into structs would not do: encoding/json matches names without regard to case, so that "EXP" could
+// stand in for "exp", and "ipaddresses" for "IPAddresses".
+type object map[string]any
+
+// decodeJSON reads one JSON text: object, []any, string, json.Number, bool or nil.
+func decodeJSON(raw []byte) (any, error) {
+	if !utf8.Valid(raw) { // the decoder would put U+FFFD where PHP refuses
+		return nil, errJSON
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	v, err := decodeValue(d, 0)
+	if err != nil {
+		return nil, errJSON
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errJSON
+	}
+	return v, nil
+}
+
+func decodeValue(d *json.Decoder, depth int) (any, error) {
+	t, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	delim, ok := t.(json.Delim)
+	if !ok {
+		return t, nil
+	}
+	if depth++; depth > maxJSONDepth {
+		return nil, errJSON
+	}
+	if delim == '[' {
+		list := []any{}
+		for d.More() {
+			v, err := decodeValue(d, depth)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err := d.Token()
+		return list, err
+	}
+	o := object{}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		if o[name.(string)], err = decodeValue(d, depth); err != nil {
+			return nil, err
+		}
+	}
+	_, err = d.Token()
+	return o, err
+}

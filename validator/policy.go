@@ -1,0 +1,43 @@
+package validator
+
+import "time"
+
+// Policy is everything that a decision depends on beside the request and the facts. It does not change once
+// it is in use.
+type Policy struct {
+	Wiki    string // id of the wiki that requests are for
+	Release Release
+	// SharedUserIDs says that user ids are central ones: the OAuth tables are not in the wiki's own database.
+	SharedUserIDs bool
+	// SiteKey is $wgOAuthSecretKey, or $wgSecretKey. Empty: secrets are used as they are stored.
+	SiteKey string
+	// BaseScheme and BaseHost are what clients sign ($wgServer), lower-case and without a default port;
+	// empty: what the request says.
+	BaseScheme, BaseHost string
+	BlockDisablesLogin   bool
+	TimestampWindow      time.Duration
+	MaxFormSize          int64 // bytes
+	Require              []Requirement
+}
+
+// Requirement holds when the identity has one of the values.
+type Requirement struct {
+	Kind   RequirementKind
+	Values []string
+}
+
+// RequirementKind is what a Requirement asks for.
+type RequirementKind uint8
+
+// The kinds of requirements.
+const (
+	RequireGrant RequirementKind = iota
+	RequireGroup
+	RequireConsumer
+)
+
+// Defaults of a Policy.
+const (
+	DefaultTimestampWindow = 5 * time.Minute
+	DefaultMaxFormSize     = 8 << 20
+)

@@ -1,0 +1,58 @@
+package validator
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// ParseGrants reads a stored list of grants (oarc_grants, oaac_grants). PHP writes a list with gaps as an
+// object: its values count. Old names are given as the names in use. ok is false for anything else, which
+// MediaWiki cannot load.
+func ParseGrants(raw []byte) (grants []string, ok bool) {
+	v, err := decodeJSON(raw)
+	if err != nil {
+		return nil, false
+	}
+	grants = []string{}
+	switch v := v.(type) {
+	case []any:
+		grants = appendGrants(grants, v...)
+	case object:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			grants = appendGrants(grants, v[name])
+		}
+	default:
+		return nil, false
+	}
+	return grants, true
+}
+
+func appendGrants(grants []string, items ...any) []string {
+	for _, item := range items {
+		if s, ok := item.(string); ok {
+			if now, old := renamedGrants[s]; old {
+				s = now
+			}
+			grants = append(grants, s)
+		}
+	}
+	return grants
+}
+
+// renamedGrants maps the names that the tables keep to the names in use.
+var renamedGrants = map[string]string{
+	"useoauth":        "basic",
+	"authonly":        "mwoauth-authonly",
+	"authonlyprivate": "mwoauth-authonlyprivate",
+}
+
+// ParseExpiry reads an expiry as MySQL and SQLite keep it: 14 digits, UTC, or "infinity". ok is false for
+// anything else; the caller then takes the side that is safe.
+func ParseExpiry(raw []byte) (e Expiry, ok bool) {
+	if string(raw) == "infinity" {
+		return Never, true
+	}
+	t, err := time.Parse("20060102150405", string(raw))
+	return Expiry(t.Unix()), err == nil
+}

@@ -1,0 +1,177 @@
+package validator
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"math"
+	"net/netip"
+	"time"
+)
+
+// Protocol is the protocol that a credential belongs to.
+type Protocol uint8
+
+// The protocols. The zero value means that a request carries no credential of ours.
+const (
+	NoProtocol Protocol = iota
+	OAuth1
+	OAuth2
+)
+
+// String returns the name that logs and metrics use.
+func (p Protocol) String() string { return [...]string{"none", "oauth1", "oauth2"}[p] }
+
+// Version returns the protocol's version as backends read it: "1.0a", "2.0" or "".
+func (p Protocol) Version() string { return [...]string{"", "1.0a", "2.0"}[p] }
+
+// Request is what the core needs to know of an HTTP request. It describes what the client sent,
+// before any rewrite: Method and Target of the request line, and the authority it asked for.
+type Request struct {
+	Method        string
+	Scheme        string   // "http" or "https", as the client used it
+	Host          string   // host[:port], as the client used it
+	Target        string   // request target byte for byte: origin-form, or absolute-form
+	Authorization []string // every Authorization field line
+	ContentType   []string // every Content-Type field line
+	ClientIP      netip.Addr
+	// SpoofableIP says that ClientIP was taken from a forwarding header in a way that a client can choose.
+	SpoofableIP bool
+	// Form reads the whole body, at most limit bytes, and puts it back for the next reader. It is called
+	// at most once, and only where the body is signed. A larger body is ErrFormTooLarge. Nil: no body.
+	Form func(limit int64) ([]byte, error)
+}
+
+// ErrFormTooLarge is what Request.Form returns for a body over the limit.
+var ErrFormTooLarge = errors.New("form body too large")
+
+// Key names everything that one lookup depends on, beside the store itself.
+type Key struct {
+	Wiki     string   // id of the wiki that the request is for
+	Protocol Protocol // OAuth1 or OAuth2
+	Consumer string   // oauth_consumer_key, or the JWT's aud
+	Token    string   // oauth_token, or the JWT's jti
+	Subject  uint64   // OAuth 2, releases that resolve the JWT's sub: its central user id; else 0
+}
+
+// Store finds what the wiki's tables say. A row that is not there is a nil pointer, not an error: an error
+// means that the store could not find out. What it returns is shared by many requests: nobody changes it.
+type Store interface {
+	Lookup(ctx context.Context, key Key) (Facts, error)
+}
+
+// Nonces remembers nonces. Use says whether the nonce is fresh for the key's consumer and token (the wiki is
+// not part of its scope) and remembers it until the given time at least; of any number of simultaneous
+// calls with one nonce exactly one is told that it is fresh. ErrNonceShare means that this consumer and token
+// hold as many nonces as one pair may; any other error means that it could not find out.
+type Nonces interface {
+	Use(ctx context.Context, key Key, nonce string, until time.Time) (fresh bool, err error)
+}
+
+// ErrNonceShare is returned by Nonces.Use when one consumer and token hold their whole share of the memory.
+var ErrNonceShare = errors.New("nonce share of this consumer and token is used up")
+
+// Tokens verifies the signature and the form of a bearer token. Whether it is in its validity period is asked
+// of the Token, on every request.
+type Tokens interface {
+	Verify(raw string) (Token, Reason)
+}
+
+// Token is a JWT whose signature was verified.
+type Token struct {
+	ID        string   // jti
+	Audience  string   // aud
+	Subject   string   // sub, as text; empty when it is absent or no text or number
+	Scopes    []string // scopes, only those that are strings
+	NotBefore float64  // Unix seconds: the later of nbf and iat; -Inf when both are absent
+	Expires   float64  // Unix seconds: exp; +Inf when absent
+}
+
+// Facts is what the tables say about one Key.
+type Facts struct {
+	Consumer   *Consumer    // the row of Key.Consumer
+	Token      *AccessToken // OAuth 2: the row of Key.Token
+	Acceptance *Acceptance  // OAuth 1: the row of Key.Token; OAuth 2: the row that Token names
+	Accepted   *Consumer    // the consumer that Acceptance names; the same pointer as Consumer when it is that one
+	User       *User        // the user that Acceptance names, as this wiki knows them
+	Subject    *User        // the user of Key.Subject, as this wiki knows them
+}
+
+// Positive says whether the credential was found: the acceptance, or a token of a client alone. Anything less
+// is a negative answer that a row written a moment later can change.
+func (f Facts) Positive() bool {
+	return f.Acceptance != nil || f.Token != nil && f.Token.AcceptanceID == 0
+}
+
+// Stage is the state of a registered consumer (oarc_stage).
+type Stage uint8
+
+// The stages, with MediaWiki's numbers.
+const (
+	Proposed Stage = iota
+	Approved
+	Rejected
+	Expired
+	Disabled
+	Configured // only a placeholder: the app is kept in configuration
+)
+
+// Consumer is a registered application (oauth_registered_consumer).
+type Consumer struct {
+	ID           uint64
+	Key          string
+	Name         string
+	OwnerID      uint64 // central user id
+	Wiki         string // wiki id, or "*"
+	Version      uint8  // oarc_oauth_version: 1 or 2
+	Stage        Stage
+	OwnerOnly    bool
+	Secret       string         // oarc_secret_key as stored; never what a client signs with
+	RSAKey       *rsa.PublicKey // nil: none, or none that may be used
+	Restrictions Restrictions
+	// Broken says that MediaWiki could not load the row: oarc_grants is no list.
+	Broken bool
+}
+
+// Acceptance is a user's authorization of a consumer (oauth_accepted_consumer).
+type Acceptance struct {
+	ID         uint64
+	ConsumerID uint64
+	UserID     uint64 // central user id
+	Wiki       string // wiki id, or "*"
+	Secret     string // oaac_access_secret as stored; never what a client signs with
+	Grants     []string
+	// Broken says that MediaWiki could not load the row: oaac_grants is no list.
+	Broken bool
+}
+
+// AccessToken is the row that makes a JWT a bearer token (oauth2_access_tokens).
+type AccessToken struct {
+	AcceptanceID uint64 // 0: the client's own token, without a user
+	Revoked      bool
+}
+
+// User is a user as one wiki knows them.
+type User struct {
+	CentralID uint64
+	Name      string
+	Groups    []Group
+	Locked    bool   // locked globally
+	Blocked   Expiry // until when blocks of the kind that the release counts hold; 0: not blocked
+	Hidden    Expiry // until when the name is hidden; 0: not hidden
+}
+
+// Group is one membership in a group, as stored.
+type Group struct {
+	Name    string
+	Expires Expiry
+}
+
+// Expiry is a time in Unix seconds at which something ends. Never means that it does not.
+type Expiry int64
+
+// Never is the Expiry of what does not end.
+const Never Expiry = math.MaxInt64
+
+// After says whether e is yet to come at now.
+func (e Expiry) After(now time.Time) bool { return int64(e) > now.Unix() }
