@@ -1,0 +1,317 @@
+// Package mariadb runs a private MariaDB server for the tests of one process: in a temporary directory, on a
+// socket and on a free loopback port, with TLS by a certificate authority of its own.
+//
+// A package whose tests call Start has this TestMain, so that the server never outlives them:
+//
+//	func TestMain(m *testing.M) { mariadb.Main(m) }
+package mariadb
+
+import (
+	"bytes"
+	"database/sql"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// install says what to do where there is no server. Tests fail without one: a skipped test proves nothing.
+const install = "apt-get install --no-install-recommends mariadb-server-core"
+
+// Server is a running MariaDB. Its root has no password and is reached through the socket alone.
+type Server struct {
+	dir  string
+	port int
+	root *sql.DB
+
+	mu   sync.Mutex
+	proc *process
+	own  uint64 // queries of our own, which Counters leaves out
+}
+
+var shared struct {
+	mu     sync.Mutex
+	inMain bool
+	server *Server
+	err    error
+}
+
+// Main runs the tests and then stops the server, if one was started.
+func Main(m *testing.M) {
+	shared.mu.Lock()
+	shared.inMain = true
+	shared.mu.Unlock()
+	m.Run() // the testing package exits with its result when TestMain returns
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if s := shared.server; s != nil {
+		s.discard()
+	}
+}
+
+// Start returns the server of this test process and starts it when it is asked for first.
+func Start(tb testing.TB) *Server {
+	tb.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if !shared.inMain {
+		tb.Fatal("mariadb.Start: this package's TestMain must call mariadb.Main, or the server would outlive the tests")
+	}
+	if shared.server == nil && shared.err == nil {
+		shared.server, shared.err = start()
+	}
+	if shared.err != nil {
+		tb.Fatalf("start MariaDB: %v", shared.err)
+	}
+	return shared.server
+}
+
+func start() (*Server, error) {
+	mariadbd, err := find("mariadbd")
+	if err != nil {
+		return nil, err
+	}
+	installDB, err := find("mariadb-install-db")
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(shortTemp(), "mariadb")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir}
+	if err := s.create(installDB, mariadbd); err != nil {
+		s.discard()
+		return nil, err
+	}
+	return s, nil
+}
+
+// shortTemp is a directory whose name leaves room for a socket: a socket's path has 107 bytes at most.
+func shortTemp() string {
+	if dir := os.TempDir(); len(dir) < 70 {
+		return dir
+	}
+	return "/tmp"
+}
+
+func find(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/sbin", "/usr/libexec", "/usr/local/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s not found: %s", name, install)
+}
+
+func (s *Server) create(installDB, mariadbd string) error {
+	if err := s.makeCertificates(); err != nil {
+		return err
+	}
+	args := append(s.common(), "--auth-root-authentication-method=normal", "--skip-test-db")
+	if out, err := exec.Command(installDB, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", installDB, err, out)
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	s.port = port
+	if err := s.run(mariadbd); err != nil {
+		return err
+	}
+	s.root, err = sql.Open("mysql", s.RootDSN(""))
+	return err
+}
+
+// common are the options that the creation of the data directory shares with the server.
+func (s *Server) common() []string {
+	args := []string{
+		"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data"), "--skip-name-resolve",
+		"--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0",
+	}
+	if os.Getuid() == 0 {
+		args = append(args, "--user=root")
+	}
+	return args
+}
+
+func (s *Server) run(mariadbd string) error {
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(mariadbd, append(
+		s.common(),
+		"--bind-address=127.0.0.1", "--port="+strconv.Itoa(s.port), "--socket="+s.socket(),
+		"--pid-file="+filepath.Join(s.dir, "pid"), "--skip-log-bin", "--performance-schema=OFF",
+		"--key-buffer-size=1M", "--max-connections=500", "--max-connect-errors=1000000",
+		"--ssl-ca="+s.CAFile(), "--ssl-cert="+s.file("server.crt"), "--ssl-key="+s.file("server.key"),
+	)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	proc, err := launch(cmd)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.proc = proc
+	s.mu.Unlock()
+	if err := s.wait(proc); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		return fmt.Errorf("%w\n%s", err, bytes.TrimSpace(text))
+	}
+	return nil
+}
+
+// wait returns once the server answers on the socket, which it opens last.
+func (s *Server) wait(proc *process) error {
+	db, err := sql.Open("mysql", s.RootDSN(""))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		select {
+		case <-proc.done:
+			return fmt.Errorf("the server ended at once: %w", proc.err)
+		case <-time.After(10 * time.Millisecond):
+		}
+		if _, err := os.Stat(s.socket()); err != nil {
+			continue
+		}
+		if db.Ping() == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("the server did not answer for a minute")
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func (s *Server) socket() string          { return s.file("sock") }
+func (s *Server) file(name string) string { return filepath.Join(s.dir, name) }
+
+// TCPAddr is where the server listens: 127.0.0.1 and its port.
+func (s *Server) TCPAddr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+
+// RootDSN is a DSN of root, who may do everything, for the database.
+func (s *Server) RootDSN(db string) string {
+	c := mysql.NewConfig()
+	c.User, c.Net, c.Addr, c.DBName = "root", "unix", s.socket(), db
+	c.Collation = "binary"
+	c.Logger = &mysql.NopLogger{}
+	return c.FormatDSN()
+}
+
+// DSN is a DSN over TCP of a user made by CreateUser or Exec.
+func (s *Server) DSN(user, password, db string) string {
+	c := mysql.NewConfig()
+	c.User, c.Passwd, c.Net, c.Addr, c.DBName = user, password, "tcp", s.TCPAddr(), db
+	return c.FormatDSN()
+}
+
+// Exec runs statements as root.
+func (s *Server) Exec(tb testing.TB, statements ...string) {
+	tb.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, statement := range statements {
+		s.own++
+		if _, err := s.root.Exec(statement); err != nil {
+			tb.Fatalf("%v\n%s", err, statement)
+		}
+	}
+}
+
+var databases struct {
+	mu   sync.Mutex
+	last int
+}
+
+// CreateDatabase makes an empty database of a new name, which goes with the test.
+func (s *Server) CreateDatabase(tb testing.TB) string {
+	tb.Helper()
+	databases.mu.Lock()
+	databases.last++
+	name := "wiki" + strconv.Itoa(databases.last)
+	databases.mu.Unlock()
+	s.Exec(tb, "CREATE DATABASE "+name+" CHARACTER SET binary")
+	tb.Cleanup(func() { s.Exec(tb, "DROP DATABASE "+name) })
+	return name
+}
+
+// CreateUser makes a user with no rights but what the grants give. Each grant is a whole GRANT statement
+// up to TO: CreateUser adds the user.
+func (s *Server) CreateUser(tb testing.TB, name, password string, grants ...string) {
+	tb.Helper()
+	user := "'" + name + "'@'%'"
+	s.Exec(tb, "CREATE OR REPLACE USER "+user+" IDENTIFIED BY '"+password+"'")
+	for _, grant := range grants {
+		s.Exec(tb, strings.TrimSuffix(strings.TrimSpace(grant), ";")+" TO "+user)
+	}
+}
+
+// Counters are counts since the server was started, of what others than Exec and Counters asked for.
+type Counters struct {
+	Queries     uint64 // statements in either protocol, and preparations
+	Selects     uint64 // executed SELECT statements
+	Prepares    uint64 // COM_STMT_PREPARE
+	Connections uint64 // attempts to connect, root's too
+}
+
+// Sub returns what was counted since the earlier counters.
+func (c Counters) Sub(earlier Counters) Counters {
+	return Counters{
+		c.Queries - earlier.Queries, c.Selects - earlier.Selects,
+		c.Prepares - earlier.Prepares, c.Connections - earlier.Connections,
+	}
+}
+
+// Counters reads the server's counters.
+func (s *Server) Counters(tb testing.TB) Counters {
+	tb.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own++
+	rows, err := s.root.Query("SHOW GLOBAL STATUS WHERE Variable_name IN" +
+		" ('Questions', 'Com_select', 'Com_stmt_prepare', 'Connections')")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer rows.Close()
+	values := map[string]uint64{}
+	for rows.Next() {
+		var name string
+		var value uint64
+		if err := rows.Scan(&name, &value); err != nil {
+			tb.Fatal(err)
+		}
+		values[strings.ToLower(name)] = value
+	}
+	if err := rows.Err(); err != nil {
+		tb.Fatal(err)
+	}
+	return Counters{
+		Queries: values["questions"] - s.own, Selects: values["com_select"],
+		Prepares: values["com_stmt_prepare"], Connections: values["connections"],
+	}
+}
