@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -17,6 +19,15 @@ var errJSON = errors.New("malformed JSON")
 // Decoding into structs would not do: encoding/json matches names without regard to case, so that "EXP" could
 // stand in for "exp", and "ipaddresses" for "IPAddresses".
 type object map[string]any
+
+// values returns the members' values, in the order of their names.
+func (o object) values() []any {
+	values := make([]any, 0, len(o))
+	for _, name := range slices.Sorted(maps.Keys(o)) {
+		values = append(values, o[name])
+	}
+	return values
+}
 
 // decodeJSON reads one JSON text: object, []any, string, json.Number, bool or nil.
 func decodeJSON(raw []byte) (any, error) {

@@ -15,6 +15,7 @@ const (
 	MalformedTarget
 	MalformedForm
 	DuplicateParameter
+	SplitParameters
 	MissingParameter
 	UnsupportedVersion
 	UnsupportedMethod
@@ -36,6 +37,7 @@ const (
 	TokenNotYetValid
 	TokenRevoked
 	UnknownClient
+	UnknownSubject
 	NoAcceptance
 	NoScopes
 	BrokenRow
@@ -84,6 +86,7 @@ var catalogue = [numReasons]entry{
 	MalformedTarget:    {"malformed_target", http.StatusBadRequest, invalidRequest, "The request target cannot be read."},
 	MalformedForm:      {"malformed_form", http.StatusBadRequest, invalidRequest, "The form body cannot be read."},
 	DuplicateParameter: {"duplicate_parameter", http.StatusBadRequest, invalidRequest, "A protocol parameter is given more than once."},
+	SplitParameters:    {"split_parameters", http.StatusBadRequest, invalidRequest, "The protocol parameters stand in more than one place of the request."},
 	MissingParameter:   {"missing_parameter", http.StatusBadRequest, invalidRequest, "A required protocol parameter is missing."},
 	UnsupportedVersion: {"unsupported_version", http.StatusBadRequest, invalidRequest, "The oauth_version is not 1.0."},
 	UnsupportedMethod:  {"unsupported_signature_method", http.StatusBadRequest, invalidRequest, "The signature method is neither HMAC-SHA1 nor RSA-SHA1."},
@@ -104,6 +107,7 @@ var catalogue = [numReasons]entry{
 	TokenNotYetValid:     {"token_not_yet_valid", http.StatusUnauthorized, invalidToken, "The bearer token is not valid yet."},
 	TokenRevoked:         {"token_revoked", http.StatusUnauthorized, invalidToken, "The bearer token is revoked or unknown."},
 	UnknownClient:        {"unknown_client", http.StatusUnauthorized, invalidToken, "The client of the bearer token is not registered."},
+	UnknownSubject:       {"unknown_subject", http.StatusUnauthorized, invalidToken, "The user that the bearer token names does not exist on this wiki."},
 	NoAcceptance:         {"no_acceptance", http.StatusUnauthorized, invalidToken, "The user did not approve the client of this bearer token."},
 	NoScopes:             {"no_scopes", http.StatusUnauthorized, invalidToken, "The bearer token has no known scope."},
 	BrokenRow:            {"broken_row", http.StatusUnauthorized, invalidToken, "The registration of the consumer, or its grant, cannot be read."},

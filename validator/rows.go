@@ -1,10 +1,6 @@
 package validator
 
-import (
-	"maps"
-	"slices"
-	"time"
-)
+import "time"
 
 // ParseGrants reads a stored list of grants (oarc_grants, oaac_grants). PHP writes a list with gaps as an
 // object: its values count. Old names are given as the names in use. ok is false for anything else, which
@@ -14,30 +10,22 @@ func ParseGrants(raw []byte) (grants []string, ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	grants = []string{}
+	var items []any
 	switch v := v.(type) {
 	case []any:
-		grants = appendGrants(grants, v...)
+		items = v
 	case object:
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			grants = appendGrants(grants, v[name])
-		}
+		items = v.values()
 	default:
 		return nil, false
 	}
-	return grants, true
-}
-
-func appendGrants(grants []string, items ...any) []string {
-	for _, item := range items {
-		if s, ok := item.(string); ok {
-			if now, old := renamedGrants[s]; old {
-				s = now
-			}
-			grants = append(grants, s)
+	grants = appendTexts([]string{}, items...)
+	for i, name := range grants {
+		if now, old := renamedGrants[name]; old {
+			grants[i] = now
 		}
 	}
-	return grants
+	return grants, true
 }
 
 // renamedGrants maps the names that the tables keep to the names in use.

@@ -1,0 +1,104 @@
+package validator
+
+import "strings"
+
+// maxHeader bounds one Authorization field line, in bytes.
+const maxHeader = 16 << 10
+
+// scheme says which of our schemes an Authorization value belongs to, and what follows its name. Scheme names
+// have no case (RFC 9110 section 11.1). A value that begins with "Bearer" is ours even when no blank follows:
+// a token glued to it is a broken credential, not another scheme's.
+func scheme(value string) (p Protocol, rest string) {
+	if len(value) >= len("Bearer") && strings.EqualFold(value[:len("Bearer")], "Bearer") {
+		return OAuth2, value[len("Bearer"):]
+	}
+	const name = "OAuth"
+	if len(value) >= len(name) && strings.EqualFold(value[:len(name)], name) &&
+		(len(value) == len(name) || !isTokenChar(value[len(name)])) {
+		return OAuth1, value[len(name):]
+	}
+	return NoProtocol, ""
+}
+
+// bearerToken reads what follows "Bearer": blanks and one token68 (RFC 6750 section 2.1).
+func bearerToken(rest string) (string, Reason) {
+	token := strings.TrimLeft(rest, " ")
+	if len(token) == len(rest) || token == "" {
+		return "", MalformedHeader
+	}
+	for i := range len(token) {
+		c := token[i]
+		if !unreserved[c] && c != '+' && c != '/' && c != '=' {
+			return "", MalformedHeader
+		}
+	}
+	return token, OK
+}
+
+// authParams reads what follows "OAuth": a list of name="value" (RFC 5849 section 3.5.1), with the empty list
+// elements and the unquoted values that RFC 9110 sections 5.6.1 and 11.2 have recipients accept. Names and
+// values are handed on in the encoding that is signed.
+func authParams(rest string, each func(name, value string)) Reason {
+	if rest != "" && rest[0] != ' ' {
+		return MalformedHeader
+	}
+	for {
+		rest = strings.TrimLeft(rest, " \t,")
+		if rest == "" {
+			return OK
+		}
+		n := tokenLength(rest)
+		if n == 0 || n == len(rest) || rest[n] != '=' {
+			return MalformedHeader
+		}
+		name := rest[:n]
+		value, left, ok := paramValue(rest[n+1:])
+		if !ok {
+			return MalformedHeader
+		}
+		rest = strings.TrimLeft(left, " \t")
+		if rest != "" && rest[0] != ',' {
+			return MalformedHeader
+		}
+		each(recode(name, false), recode(value, false))
+	}
+}
+
+// paramValue reads a quoted-string or a token.
+func paramValue(text string) (value, rest string, ok bool) {
+	if text == "" || text[0] != '"' {
+		n := tokenLength(text)
+		return text[:n], text[n:], n > 0
+	}
+	text = text[1:]
+	end := strings.IndexAny(text, `"\`)
+	if end >= 0 && text[end] == '"' {
+		return text[:end], text[end+1:], true
+	}
+	var out []byte
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			return string(out), text[i+1:], true
+		case '\\':
+			if i++; i == len(text) {
+				return "", "", false
+			}
+		}
+		out = append(out, text[i])
+	}
+	return "", "", false
+}
+
+func tokenLength(s string) int {
+	n := 0
+	for n < len(s) && isTokenChar(s[n]) {
+		n++
+	}
+	return n
+}
+
+// isTokenChar says whether c is a tchar (RFC 9110 section 5.6.2).
+func isTokenChar(c byte) bool {
+	return isAlphanumeric(c) || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+}

@@ -1,0 +1,181 @@
+package validator
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// JWT verifies the bearer tokens that a wiki issues. It implements Tokens.
+type JWT struct {
+	keys     []*rsa.PublicKey
+	identity string
+}
+
+// NewJWT returns a verifier that accepts the signature of any one of the keys. Without keys it refuses all.
+func NewJWT(keys []*rsa.PublicKey) *JWT {
+	h := sha256.New()
+	for _, key := range keys {
+		sum := sha256.Sum256(x509.MarshalPKCS1PublicKey(key))
+		h.Write(sum[:])
+	}
+	return &JWT{keys: keys, identity: string(h.Sum(nil))}
+}
+
+// Identity names the key set: verifiers with equal identities agree on every token.
+func (j *JWT) Identity() string { return j.identity }
+
+// Verify checks form and signature of a compact JWS with RS256 (RFC 7515, RFC 7519). The times in it are not
+// compared with the clock.
+func (j *JWT) Verify(raw string) (Token, Reason) {
+	// Counted before it is split: a token of dots would make a slice of them (CVE-2025-30204).
+	if len(raw) > maxHeader || strings.Count(raw, ".") != 2 {
+		return Token{}, MalformedToken
+	}
+	dot := strings.LastIndexByte(raw, '.')
+	signed, signature := raw[:dot], raw[dot+1:]
+	header, payload, _ := strings.Cut(signed, ".")
+
+	if reason := checkHeader(header); reason != OK {
+		return Token{}, reason
+	}
+	sig, ok := decodeSegment(signature)
+	if !ok {
+		return Token{}, MalformedToken
+	}
+	digest := sha256.Sum256([]byte(signed))
+	if !j.signed(digest[:], sig) {
+		return Token{}, BadTokenSignature
+	}
+	claims, ok := decodeObject(payload)
+	if !ok {
+		return Token{}, MalformedToken
+	}
+	return readClaims(claims)
+}
+
+func (j *JWT) signed(digest, signature []byte) bool {
+	for _, key := range j.keys {
+		if rsa.VerifyPKCS1v15(key, crypto.SHA256, digest, signature) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// checkHeader takes the algorithm from us, never from the token: what the header says must be what we verify
+// with. A key that the header carries or points to (jwk, jku, x5u, kid) is never looked at.
+func checkHeader(segment string) Reason {
+	header, ok := decodeObject(segment)
+	if !ok {
+		return MalformedToken
+	}
+	if header["alg"] != "RS256" {
+		return UnsupportedAlgorithm
+	}
+	// An extension that must be understood is not (RFC 7515 section 4.1.11), nor is an encrypted token, nor a
+	// payload that is not base64url (RFC 7797).
+	for _, name := range []string{"crit", "enc", "b64"} {
+		if _, found := header[name]; found {
+			return MalformedToken
+		}
+	}
+	return OK
+}
+
+func readClaims(claims object) (Token, Reason) {
+	t := Token{NotBefore: math.Inf(-1), Expires: math.Inf(1)}
+	for _, name := range []string{"nbf", "iat", "exp"} {
+		value, found := claims[name]
+		if !found {
+			continue
+		}
+		number, _ := value.(json.Number)
+		seconds, err := strconv.ParseFloat(string(number), 64)
+		switch {
+		case err != nil: // null, a text, or beyond every float
+			return Token{}, MalformedToken
+		case name == "exp":
+			t.Expires = seconds
+		default:
+			t.NotBefore = max(t.NotBefore, seconds)
+		}
+	}
+	var ok bool
+	if t.ID, ok = claims["jti"].(string); !ok || t.ID == "" {
+		return Token{}, MalformedToken
+	}
+	if t.Audience, ok = audience(claims["aud"]); !ok {
+		return Token{}, UnknownClient
+	}
+	switch sub := claims["sub"].(type) {
+	case nil:
+	case string:
+		t.Subject = sub
+	case json.Number:
+		t.Subject = string(sub)
+	default:
+		t.Subject = oddSubject
+	}
+	t.Scopes = scopes(claims["scopes"])
+	return t, OK
+}
+
+// oddSubject stands for a sub that is neither text nor number: it names nobody, and is not absent either.
+const oddSubject = "\x00"
+
+// audience reads aud: one text, alone or in a list of one.
+func audience(value any) (string, bool) {
+	if list, ok := value.([]any); ok && len(list) == 1 {
+		value = list[0]
+	}
+	s, ok := value.(string)
+	return s, ok && s != ""
+}
+
+// scopes reads the texts of a list, or of an object's values.
+func scopes(value any) []string {
+	var names []string
+	switch value := value.(type) {
+	case []any:
+		names = appendTexts(names, value...)
+	case object:
+		names = appendTexts(names, value.values()...)
+	}
+	return names
+}
+
+func appendTexts(names []string, items ...any) []string {
+	for _, item := range items {
+		if s, ok := item.(string); ok {
+			names = append(names, s)
+		}
+	}
+	return names
+}
+
+func decodeObject(segment string) (object, bool) {
+	raw, ok := decodeSegment(segment)
+	if !ok {
+		return nil, false
+	}
+	v, err := decodeJSON(raw)
+	o, isObject := v.(object)
+	return o, err == nil && isObject
+}
+
+// decodeSegment decodes base64url without padding. Slack bits and line breaks, which would give one token many
+// spellings, are refused.
+func decodeSegment(segment string) ([]byte, bool) {
+	if strings.ContainsAny(segment, "\r\n") {
+		return nil, false
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(segment)
+	return raw, err == nil
+}

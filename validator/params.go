@@ -1,0 +1,112 @@
+package validator
+
+import "strings"
+
+// maxParameters bounds the work that one request can ask for: a form of 1 MiB can hold 176,000 parameters.
+const maxParameters = 8192
+
+// param is a parameter as it stands in the signature base string: name and value percent-encoded as
+// RFC 5849 section 3.6 has it.
+type param struct{ name, value string }
+
+// appendForm reads application/x-www-form-urlencoded text: a query, or a body. ok is false when it holds more
+// than maxParameters. Empty pieces between two "&" are no parameters.
+func appendForm(params []param, text string) (_ []param, ok bool) {
+	for text != "" {
+		var piece string
+		piece, text, _ = strings.Cut(text, "&")
+		if piece == "" {
+			continue
+		}
+		if len(params) == maxParameters {
+			return params, false
+		}
+		name, value, _ := strings.Cut(piece, "=")
+		params = append(params, param{recode(name, true), recode(value, true)})
+	}
+	return params, true
+}
+
+// recode turns encoded text into the one encoding that RFC 5849 section 3.6 signs: every byte but the
+// unreserved ones as %XX in upper case. With form, "+" is a space. A "%" that no two hex digits follow stands
+// for itself, as it does for PHP. Text that is in that encoding already is returned as it is.
+func recode(text string, form bool) string {
+	i := 0
+	for i < len(text) && unreserved[text[i]] {
+		i++
+	}
+	if i == len(text) {
+		return text
+	}
+	out := make([]byte, i, len(text)+16)
+	copy(out, text)
+	for ; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c == '+' && form:
+			c = ' '
+		case c == '%' && i+2 < len(text) && isHex(text[i+1]) && isHex(text[i+2]):
+			c = unhex(text[i+1])<<4 | unhex(text[i+2])
+			i += 2
+		}
+		out = appendEncoded(out, c)
+	}
+	return string(out)
+}
+
+// decode undoes recode.
+func decode(encoded string) string {
+	if strings.IndexByte(encoded, '%') < 0 {
+		return encoded
+	}
+	out := make([]byte, 0, len(encoded))
+	for i := 0; i < len(encoded); i++ {
+		c := encoded[i]
+		if c == '%' {
+			c = unhex(encoded[i+1])<<4 | unhex(encoded[i+2])
+			i += 2
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}
+
+// appendEncoded appends one byte, percent-encoded as RFC 5849 section 3.6 has it.
+func appendEncoded(out []byte, c byte) []byte {
+	if unreserved[c] {
+		return append(out, c)
+	}
+	const digits = "0123456789ABCDEF"
+	return append(out, '%', digits[c>>4], digits[c&15])
+}
+
+func appendEncodedString(out []byte, s string) []byte {
+	for i := range len(s) {
+		out = appendEncoded(out, s[i])
+	}
+	return out
+}
+
+// unreserved holds the unreserved characters of RFC 3986.
+var unreserved = func() (t [256]bool) {
+	for c := range 256 {
+		b := byte(c)
+		t[c] = isAlphanumeric(b) || b == '-' || b == '.' || b == '_' || b == '~'
+	}
+	return t
+}()
+
+func isAlphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
+}
+
+func unhex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return c|0x20 - 'a' + 10
+}

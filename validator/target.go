@@ -1,0 +1,70 @@
+package validator
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// ParseBaseURL reads what clients sign instead of what the request says ($wgServer): a scheme, http or https,
+// and a host, for Policy.BaseScheme and Policy.BaseHost.
+func ParseBaseURL(s string) (scheme, host string, err error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "", "", err
+	}
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return "", "", fmt.Errorf("base URL %q: want http:// or https://", s)
+	}
+	if u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(s, "?") || strings.HasSuffix(s, "#") {
+		return "", "", fmt.Errorf("base URL %q: want scheme://host[:port] and nothing else", s)
+	}
+	return u.Scheme, normalHost(u.Scheme, u.Host), nil
+}
+
+// splitTarget splits a request target into path and query, byte for byte as sent. An absolute-form target
+// loses scheme and authority: those are in the request's Host.
+func splitTarget(target string) (path, query string, ok bool) {
+	if !strings.HasPrefix(target, "/") {
+		_, rest, found := strings.Cut(target, "://")
+		if !found {
+			return "", "", false
+		}
+		end := strings.IndexAny(rest, "/?")
+		if end < 0 {
+			end = len(rest)
+		}
+		target = rest[end:]
+	}
+	// Go reads a "#" as part of the path or query, others cut there: two readings of one request.
+	if strings.IndexByte(target, '#') >= 0 {
+		return "", "", false
+	}
+	path, query, _ = strings.Cut(target, "?")
+	if path == "" {
+		path = "/"
+	}
+	return path, query, true
+}
+
+// baseURL is the base string URI of RFC 5849 section 3.4.1.2. The path is signed as it was sent.
+func baseURL(p Policy, r Request, path string) (string, bool) {
+	if p.BaseHost != "" {
+		return p.BaseScheme + "://" + p.BaseHost + path, true
+	}
+	scheme := r.Scheme
+	if scheme != "http" && scheme != "https" || r.Host == "" {
+		return "", false
+	}
+	return scheme + "://" + normalHost(scheme, r.Host) + path, true
+}
+
+// normalHost is the host in lower case, without the scheme's default port.
+func normalHost(scheme, host string) string {
+	host = strings.ToLower(host)
+	if scheme == "http" {
+		return strings.TrimSuffix(host, ":80")
+	}
+	return strings.TrimSuffix(host, ":443")
+}
+

@@ -1,0 +1,117 @@
+package validator
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+)
+
+// Verifier decides about requests. It may be used by many goroutines.
+type Verifier struct {
+	policy Policy
+	store  Store
+	nonces Nonces
+	tokens Tokens
+	now    func() time.Time
+}
+
+// New returns a Verifier. In the policy, a TimestampWindow or MaxFormSize of zero stands for its default.
+func New(p Policy, s Store, n Nonces, t Tokens) *Verifier {
+	p.TimestampWindow = cmp.Or(p.TimestampWindow, DefaultTimestampWindow)
+	p.MaxFormSize = cmp.Or(p.MaxFormSize, DefaultMaxFormSize)
+	return &Verifier{policy: p, store: s, nonces: n, tokens: t, now: time.Now}
+}
+
+// maxUnprovenForm bounds a form that is read before anything is known of the client, because it holds the
+// credential itself, in bytes.
+const maxUnprovenForm = 64 << 10
+
+// Verify decides about one request. It asks the store at most once, and reads the body only where the
+// signature covers it. Whether an Anonymous verdict may pass is the caller's to say.
+func (v *Verifier) Verify(ctx context.Context, r Request) Decision {
+	p := &v.policy
+	c, reason := Parse(*p, r)
+	if reason != OK {
+		return c.deny(reason)
+	}
+	if c.Protocol == NoProtocol {
+		return Decision{Verdict: Anonymous, Reason: NoCredentials}
+	}
+	if reason := v.prepare(&c, r); reason != OK {
+		return c.deny(reason)
+	}
+	facts, err := v.store.Lookup(ctx, c.key(p))
+	if err != nil {
+		return c.unavailable(StoreUnavailable, err)
+	}
+	// Only now, that consumer and token are known: a stranger's form costs us nothing.
+	if c.form == formSigned && facts.Consumer != nil && facts.Acceptance != nil {
+		if reason := c.readForm(r, p.MaxFormSize); reason != OK {
+			return c.deny(reason)
+		}
+	}
+	d := decide(p, v.now(), &c, &facts)
+	if d.Verdict == Allow && c.Protocol == OAuth1 {
+		return v.useNonce(ctx, &c, d)
+	}
+	return d
+}
+
+// prepare does what needs no lookup: it verifies a bearer token, reads a form that holds the credential, and
+// asks the rules that need no facts, so that a stale or misshapen request costs no query.
+func (v *Verifier) prepare(c *Claim, r Request) Reason {
+	h := hearing{p: &v.policy, now: v.now(), c: c}
+	if c.Protocol == OAuth2 {
+		var reason Reason
+		if c.Token, reason = v.tokens.Verify(c.Bearer); reason != OK {
+			return reason
+		}
+		return inPeriod(&h)
+	}
+	if c.form == formHoldsOAuth {
+		if reason := c.readForm(r, min(maxUnprovenForm, v.policy.MaxFormSize)); reason != OK {
+			return reason
+		}
+	}
+	return timely(&h)
+}
+
+// readForm takes the body into the claim.
+func (c *Claim) readForm(r Request, limit int64) Reason {
+	body, err := r.Form(limit)
+	switch {
+	case errors.Is(err, ErrFormTooLarge):
+		return FormTooLarge
+	case err != nil:
+		return MalformedForm
+	}
+	if reason := c.addForm(inForm, string(body), MalformedForm); reason != OK {
+		return reason
+	}
+	return c.complete()
+}
+
+// useNonce uses up the nonce of a request that would pass. It comes last: a stranger, who cannot sign, can
+// neither fill the memory nor burn the nonce of somebody else's request. The nonce is kept for as long as the
+// timestamp stays in the window.
+func (v *Verifier) useNonce(ctx context.Context, c *Claim, d Decision) Decision {
+	seconds, _ := c.timestamp()
+	until := time.Unix(seconds, 0).Add(v.policy.TimestampWindow)
+	fresh, err := v.nonces.Use(ctx, c.key(&v.policy), c.oauth[fieldNonce], until)
+	switch {
+	case errors.Is(err, ErrNonceShare):
+		return c.deny(NonceShareUsedUp)
+	case err != nil:
+		return c.unavailable(NoncesUnavailable, err)
+	case !fresh:
+		return c.deny(NonceUsed)
+	}
+	return d
+}
+
+func (c *Claim) unavailable(reason Reason, err error) Decision {
+	d := c.deny(reason)
+	d.Verdict, d.Err = Unavailable, err
+	return d
+}
