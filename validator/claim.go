@@ -75,9 +75,9 @@ const (
 type formUse uint8
 
 const (
-	formUnused    formUse = iota
-	formSigned            // its parameters are signed
-	formHoldsOAuth        // it is signed, and holds the credential too
+	formUnused     formUse = iota
+	formSigned             // its parameters are signed
+	formHoldsOAuth         // it is signed, and holds the credential too
 )
 
 // Parse reads the credential of a request. It decides nothing: its reasons say only what it cannot read. It

@@ -67,4 +67,3 @@ func normalHost(scheme, host string) string {
 	}
 	return strings.TrimSuffix(host, ":443")
 }
-
