@@ -21,7 +21,7 @@ func baseString(method, rawURL string, form []byte, protocol []param) (string, e
 			return "", err
 		}
 	}
-	return strings.ToUpper(method) + "&" + escape(uri) + "&" + escape(normalize(params)), nil
+	return strings.ToUpper(method) + "&" + Escape(uri) + "&" + Escape(normalize(params)), nil
 }
 
 // splitURL gives a URL's base string URI (section 3.4.1.2) and its query.
@@ -80,7 +80,7 @@ func appendForm(params []param, text string) ([]param, error) {
 func normalize(params []param) string {
 	encoded := make([]param, len(params))
 	for i, p := range params {
-		encoded[i] = param{escape(p.name), escape(p.value)}
+		encoded[i] = param{Escape(p.name), Escape(p.value)}
 	}
 	slices.SortFunc(encoded, func(a, b param) int {
 		if c := strings.Compare(a.name, b.name); c != 0 {
@@ -95,8 +95,8 @@ func normalize(params []param) string {
 	return strings.Join(pairs, "&")
 }
 
-// escape is the percent-encoding of section 3.6, which neither of package net/url's is.
-func escape(s string) string {
+// Escape is the percent-encoding of RFC 5849 section 3.6, which neither of package net/url is.
+func Escape(s string) string {
 	const hex = "0123456789ABCDEF"
 	out := make([]byte, 0, len(s))
 	for i := range len(s) {

@@ -81,16 +81,16 @@ func Header(c Credentials, method, rawURL string, form []byte, o Options) (strin
 		header.WriteString(`realm="` + quoted + `", `)
 	}
 	for _, p := range protocol {
-		header.WriteString(p.name + `="` + escape(p.value) + `", `)
+		header.WriteString(p.name + `="` + Escape(p.value) + `", `)
 	}
-	header.WriteString(`oauth_signature="` + escape(signature) + `"`)
+	header.WriteString(`oauth_signature="` + Escape(signature) + `"`)
 	return header.String(), nil
 }
 
 // signature signs a base string (RFC 5849 section 3.4).
 func (c Credentials) signature(base string) (string, error) {
 	if c.RSAKey == nil {
-		mac := hmac.New(sha1.New, []byte(escape(c.ConsumerSecret)+"&"+escape(c.TokenSecret)))
+		mac := hmac.New(sha1.New, []byte(Escape(c.ConsumerSecret)+"&"+Escape(c.TokenSecret)))
 		mac.Write([]byte(base))
 		return base64.StdEncoding.EncodeToString(mac.Sum(nil)), nil
 	}

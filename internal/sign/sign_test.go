@@ -66,7 +66,7 @@ func TestRFC5849PhotosRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := Credentials{ConsumerSecret: "kd94hf93k423kf44", TokenSecret: "pfkkdhi9sl3r4s00"}
-	if got, err := c.signature(base); err != nil || escape(got) != "MdpQcU8iPSUjWoN%2FUDMsK2sui9I%3D" {
+	if got, err := c.signature(base); err != nil || Escape(got) != "MdpQcU8iPSUjWoN%2FUDMsK2sui9I%3D" {
 		t.Errorf("signature = %q, %v", got, err)
 	}
 }
