@@ -62,6 +62,9 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 // Everywhere says whether every address is allowed, so that nobody need know the client's.
 func (r Restrictions) Everywhere() bool { return r.everywhere }
 
+// Len returns the number of networks, for who must know what a value weighs.
+func (r Restrictions) Len() int { return len(r.networks) }
+
 // Allows says whether a client at ip may use the consumer. IPv4 and IPv6 are kept apart, as MediaWiki does,
 // but for an IPv4 client that a dual-stack listener shows as ::ffff:a.b.c.d.
 func (r Restrictions) Allows(ip netip.Addr) bool {

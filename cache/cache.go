@@ -1,0 +1,131 @@
+// Package cache keeps answers of a [validator.Store] and of [validator.Tokens] in memory, and remembers nonces.
+package cache
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// Config says how much a Cache keeps, and for how long.
+type Config struct {
+	// Size bounds the entries, in bytes; at least 1 MiB. The counters of the admission policy and the queues in
+	// front of it take up to 5 % and 2 MiB more.
+	Size int64
+	// TTL is how long facts are used before the store is asked again, up to a tenth less. Zero: the store is
+	// asked every time, once for all who wait.
+	TTL time.Duration
+	// NegativeTTL is the TTL of facts that prove nothing ([validator.Facts.Positive]).
+	NegativeTTL time.Duration
+	// MaxStale is how long beyond their TTL positive facts are used while the store fails. Zero: not at all.
+	MaxStale time.Duration
+	// Now is the clock that freshness is judged by. Nil: time.Now.
+	Now func() time.Time
+}
+
+const (
+	minSize = 1 << 20
+	maxTTL  = 30 * 24 * time.Hour
+	// maxTokenTTL bounds how long a verified signature is remembered. It stays true as long as the key set
+	// does, which is part of the entry's key: the bound only lets go of tokens that are no longer used.
+	maxTokenTTL = time.Hour
+)
+
+// Cache keeps answers within one bound of memory. It is safe for use by many goroutines, and also after Close.
+type Cache struct {
+	cfg      Config
+	epoch    time.Time
+	facts    *inner[validator.Facts] // positive only
+	negative *inner[validator.Facts] // kept apart: a flood of random tokens evicts only its like
+	tokens   *inner[validator.Token]
+	// generation counts purges. An entry of an older one is a miss: ristretto stores behind our back.
+	generation atomic.Uint64
+	closed     atomic.Bool
+
+	mu      sync.Mutex
+	flights map[digest]*flight
+	held    [2]int64 // bytes of finished flights, negative and positive
+	budget  int64    // bound of each
+}
+
+// New returns an empty cache. It has background goroutines until it is closed.
+func New(cfg Config) (*Cache, error) {
+	if cfg.Size < minSize {
+		return nil, fmt.Errorf("cache size %d: want at least %d bytes", cfg.Size, minSize)
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"ttl", cfg.TTL}, {"negative_ttl", cfg.NegativeTTL}, {"max_stale", cfg.MaxStale}} {
+		if d.value < 0 || d.value > maxTTL {
+			return nil, fmt.Errorf("cache %s %v: want 0 to %v", d.name, d.value, maxTTL)
+		}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	sixteenth := cfg.Size / 16
+	c := &Cache{
+		cfg:     cfg,
+		epoch:   cfg.Now(),
+		flights: map[digest]*flight{},
+		budget:  sixteenth / 2,
+	}
+	var err error
+	if c.facts, err = newInner[validator.Facts]("facts", 10*sixteenth); err != nil {
+		return nil, err
+	}
+	if c.negative, err = newInner[validator.Facts]("negative", sixteenth); err != nil {
+		c.facts.close()
+		return nil, err
+	}
+	if c.tokens, err = newInner[validator.Token]("tokens", 4*sixteenth); err != nil {
+		c.facts.close()
+		c.negative.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Stats counts what one inner cache did since the start: "facts", "negative" or "tokens".
+type Stats struct {
+	Name         string
+	Hits, Misses uint64
+	Bytes        int64 // estimated
+}
+
+// Stats returns one row for each inner cache, always in the same order.
+func (c *Cache) Stats() []Stats {
+	return []Stats{c.facts.stats(), c.negative.stats(), c.tokens.stats()}
+}
+
+// Purge forgets everything. A query that is under way still answers those who wait for it, but its answer is
+// not kept, and who asks from now on starts another.
+func (c *Cache) Purge() {
+	c.mu.Lock()
+	c.generation.Add(1)
+	c.flights = map[digest]*flight{}
+	c.held = [2]int64{}
+	c.mu.Unlock()
+	c.facts.clear()
+	c.negative.clear()
+	c.tokens.clear()
+}
+
+// Close frees the memory and ends the goroutines. Whoever still uses the cache asks the store each time.
+func (c *Cache) Close() {
+	c.closed.Store(true)
+	c.mu.Lock()
+	c.flights = map[digest]*flight{}
+	c.held = [2]int64{}
+	c.mu.Unlock()
+	c.facts.close()
+	c.negative.close()
+	c.tokens.close()
+}
+
+// clock returns nanoseconds since the start, which a step of the wall clock does not touch.
+func (c *Cache) clock() int64 { return int64(c.cfg.Now().Sub(c.epoch)) }

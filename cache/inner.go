@@ -1,0 +1,139 @@
+package cache
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/ristretto/v2"
+)
+
+// entry is one answer. Nobody changes it once it is stored.
+type entry[V any] struct {
+	digest     digest
+	generation uint64
+	until      int64 // fresh until then, by Cache.clock
+	value      V
+}
+
+// inner is one ristretto cache, which may be used while and after it is closed.
+type inner[V any] struct {
+	name    string
+	entries *ristretto.Cache[uint64, *entry[V]]
+	stripes [16]stripe
+}
+
+// stripe lets many read without sharing a cache line. Ristretto's Clear and Close expect that nobody uses the
+// cache meanwhile: they take all stripes.
+type stripe struct {
+	sync.RWMutex
+	closed       bool
+	hits, misses atomic.Uint64
+	_            [16]byte
+}
+
+func newInner[V any](name string, size int64) (*inner[V], error) {
+	entries, err := ristretto.NewCache(&ristretto.Config[uint64, *entry[V]]{
+		MaxCost: size,
+		// Ten counters for each entry, as ristretto advises, of half a KiB each, which is a small one.
+		NumCounters: size / 512 * 10,
+		BufferItems: 64,
+		// entryOverhead, measured, already holds what ristretto spends on an entry: its own figure leaves
+		// out two of its three maps.
+		IgnoreInternalCost: true,
+		// A digest needs no hashing. Ristretto compares no more than this; get compares all of it.
+		KeyToHash: func(key uint64) (uint64, uint64) { return key, 0 },
+	})
+	return &inner[V]{name: name, entries: entries}, err
+}
+
+func (i *inner[V]) stripe(d *digest) *stripe { return &i.stripes[d[8]%uint8(len(i.stripes))] }
+
+// get returns the entry of the digest, or nil, and whether it is fresh.
+func (i *inner[V]) get(d *digest, generation uint64, now int64) (e *entry[V], fresh bool) {
+	s := i.stripe(d)
+	s.RLock()
+	if !s.closed {
+		e, _ = i.entries.Get(d.hash())
+	}
+	s.RUnlock()
+	if e != nil && (e.digest != *d || e.generation != generation) {
+		e = nil
+	}
+	if fresh = e != nil && now < e.until; fresh {
+		s.hits.Add(1)
+	} else {
+		s.misses.Add(1)
+	}
+	return e, fresh
+}
+
+// set stores an entry for ttl at most. Ristretto does so later, or not at all.
+func (i *inner[V]) set(e *entry[V], cost int64, ttl time.Duration) {
+	// Ristretto takes 0 for ever.
+	if ttl < time.Millisecond {
+		return
+	}
+	s := i.stripe(&e.digest)
+	s.RLock()
+	defer s.RUnlock()
+	if !s.closed {
+		i.entries.SetWithTTL(e.digest.hash(), e, cost, ttl)
+	}
+}
+
+// del removes an entry, also one whose set is yet to be carried out.
+func (i *inner[V]) del(d *digest) {
+	s := i.stripe(d)
+	s.RLock()
+	defer s.RUnlock()
+	if !s.closed {
+		i.entries.Del(d.hash())
+	}
+}
+
+func (i *inner[V]) clear() {
+	i.exclusively(func(closed *bool) {
+		if !*closed {
+			i.entries.Clear()
+		}
+	})
+}
+
+func (i *inner[V]) close() {
+	i.exclusively(func(closed *bool) {
+		if !*closed {
+			i.entries.Close()
+			*closed = true
+		}
+	})
+}
+
+// exclusively calls f while nobody else uses the cache.
+func (i *inner[V]) exclusively(f func(closed *bool)) {
+	closed := false
+	for n := range i.stripes {
+		i.stripes[n].Lock()
+		closed = i.stripes[n].closed
+	}
+	f(&closed)
+	for n := range i.stripes {
+		i.stripes[n].closed = closed
+		i.stripes[n].Unlock()
+	}
+}
+
+func (i *inner[V]) stats() Stats {
+	st := Stats{Name: i.name}
+	for n := range i.stripes {
+		st.Hits += i.stripes[n].hits.Load()
+		st.Misses += i.stripes[n].misses.Load()
+	}
+	s := &i.stripes[0]
+	s.RLock()
+	defer s.RUnlock()
+	if !s.closed {
+		st.Bytes = i.entries.MaxCost() - i.entries.RemainingCost()
+	}
+	return st
+}

@@ -1,0 +1,66 @@
+package cache
+
+import (
+	"strings"
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// Tokens returns next with the cache in front of it. It keeps good signatures only, no longer than the token
+// lives. Tokens of one identity share their entries: it names everything beside the raw token that next's
+// answer depends on (the key set, and how strictly tokens are read).
+func (c *Cache) Tokens(next validator.Tokens, identity string) validator.Tokens {
+	return &tokens{cache: c, next: next, prefix: appendPart(appendPart(nil, kindToken), identity)}
+}
+
+type tokens struct {
+	cache  *Cache
+	next   validator.Tokens
+	prefix []byte
+}
+
+func (t *tokens) Verify(raw string) (validator.Token, validator.Reason) {
+	c := t.cache
+	if c.closed.Load() {
+		return t.next.Verify(raw)
+	}
+	d := tokenDigest(t.prefix, raw)
+	generation, now := c.generation.Load(), c.clock()
+	if e, fresh := c.tokens.get(&d, generation, now); fresh {
+		return e.value, validator.OK
+	}
+	token, reason := t.next.Verify(raw)
+	if reason != validator.OK {
+		return token, reason
+	}
+	if ttl := tokenTTL(token.Expires, c.cfg.Now()); ttl > 0 {
+		e := &entry[validator.Token]{d, generation, now + int64(ttl), detach(token)}
+		c.tokens.set(e, entryOverhead+tokenCost(&e.value), ttl)
+	}
+	return token, reason
+}
+
+// tokenTTL returns how long a token that expires at exp is kept, 0 for not at all. exp is whatever number the
+// token holds: it is bounded before it becomes a Duration, which 1e308 seconds or NaN do not fit.
+func tokenTTL(exp float64, now time.Time) time.Duration {
+	life := exp - float64(now.UnixNano())/1e9
+	switch {
+	case life >= maxTokenTTL.Seconds():
+		return jitter(maxTokenTTL)
+	case life >= time.Millisecond.Seconds():
+		return time.Duration(life * 1e9)
+	}
+	return 0
+}
+
+// detach copies the strings, which may be parts of the raw token.
+func detach(t validator.Token) validator.Token {
+	t.ID, t.Audience, t.Subject = strings.Clone(t.ID), strings.Clone(t.Audience), strings.Clone(t.Subject)
+	scopes := make([]string, len(t.Scopes))
+	for i, s := range t.Scopes {
+		scopes[i] = strings.Clone(s)
+	}
+	t.Scopes = scopes
+	return t
+}
