@@ -3,7 +3,6 @@ package validator
 import (
 	"fmt"
 	"strconv"
-	"strings"
 )
 
 // Release is a release of MediaWiki and its OAuth extension: the minor number of 1.x.
@@ -20,12 +19,9 @@ var Releases = []Release{Release139, Release147}
 
 // ParseRelease reads a release as it is written in a configuration, such as "1.39".
 func ParseRelease(s string) (Release, error) {
-	minor, found := strings.CutPrefix(s, "1.")
-	if n, err := strconv.ParseUint(minor, 10, 8); found && err == nil {
-		for _, r := range Releases {
-			if r == Release(n) {
-				return r, nil
-			}
+	for _, r := range Releases {
+		if r.String() == s {
+			return r, nil
 		}
 	}
 	return 0, fmt.Errorf("unsupported mediawiki release %q: want one of %v", s, Releases)

@@ -62,8 +62,8 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 // Everywhere says whether every address is allowed, so that nobody need know the client's.
 func (r Restrictions) Everywhere() bool { return r.everywhere }
 
-// Len returns the number of networks, for who must know what a value weighs.
-func (r Restrictions) Len() int { return len(r.networks) }
+// Size returns the bytes that r holds beside itself, for who has to bound them.
+func (r Restrictions) Size() int { return cap(r.networks) * 32 }
 
 // Allows says whether a client at ip may use the consumer. IPv4 and IPv6 are kept apart, as MediaWiki does,
 // but for an IPv4 client that a dual-stack listener shows as ::ffff:a.b.c.d.

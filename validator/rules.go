@@ -26,7 +26,9 @@ type rule func(h *hearing) Reason
 // The rules in MediaWiki's order: first the proof, which differs by protocol, then what holds for both.
 var (
 	proofs = [...][]rule{
-		OAuth1: {knownConsumer, knownAcceptance, timely, signedAsClaimed},
+		NoProtocol: {func(*hearing) Reason { return NoCredentials }},
+
+		OAuth1: {knownConsumer, knownAcceptance, timely, supportedMethod, signedAsClaimed},
 		OAuth2: {inPeriod, notRevoked, knownSubject, knownClient, hasScopes, accepted},
 	}
 	common = []rule{
@@ -124,10 +126,15 @@ func timely(h *hearing) Reason {
 	return OK
 }
 
-func signedAsClaimed(h *hearing) Reason {
+// supportedMethod asks for one of the two methods that MediaWiki knows. It needs no facts.
+func supportedMethod(h *hearing) Reason {
 	if m := h.c.oauth[fieldSignatureMethod]; m != hmacSHA1 && m != rsaSHA1 {
 		return UnsupportedMethod
 	}
+	return OK
+}
+
+func signedAsClaimed(h *hearing) Reason {
 	if !h.c.signed(h.p, h.consumer, h.f.Acceptance) {
 		return BadSignature
 	}

@@ -74,7 +74,10 @@ func (v *Verifier) prepare(c *Claim, r Request) Reason {
 			return reason
 		}
 	}
-	return timely(&h)
+	if reason := timely(&h); reason != OK {
+		return reason
+	}
+	return supportedMethod(&h)
 }
 
 // readForm takes the body into the claim.

@@ -1,0 +1,86 @@
+package validator_test
+
+import (
+	"context"
+	"crypto/rsa"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// tables is a store that knows one app and one user's acceptance of it.
+type tables struct{}
+
+func (tables) Lookup(_ context.Context, key validator.Key) (validator.Facts, error) {
+	if key.Consumer != "an-app" || key.Token != "a-token" {
+		return validator.Facts{}, nil // a missing row is a fact, not an error
+	}
+	app := &validator.Consumer{
+		ID: 1, Key: "an-app", Name: "My app", Wiki: "*", Version: 1, Stage: validator.Approved, Secret: "stored-app-secret",
+		Restrictions: validator.ParseRestrictions([]byte(`{"IPAddresses":["0.0.0.0/0","::/0"]}`), validator.Release139),
+	}
+	return validator.Facts{
+		Consumer: app, Accepted: app,
+		Acceptance: &validator.Acceptance{ID: 1, ConsumerID: 1, UserID: 7, Wiki: "*", Secret: "stored-token-secret", Grants: []string{"basic", "editpage"}},
+		User:       &validator.User{CentralID: 7, Name: "Alice"},
+	}, nil
+}
+
+// memory keeps nonces for as long as the program runs: package cache has one that forgets in time.
+type memory struct{ seen sync.Map }
+
+func (m *memory) Use(_ context.Context, key validator.Key, nonce string, _ time.Time) (bool, error) {
+	_, used := m.seen.LoadOrStore([3]string{key.Consumer, key.Token, nonce}, true)
+	return !used, nil
+}
+
+// A net/http server that lets only proven requests through.
+func Example() {
+	verifier := validator.New(validator.Policy{
+		Wiki:    "enwiki",
+		Release: validator.Release139,
+		// No SiteKey: clients of this wiki sign with the secrets as they are stored.
+	}, tables{}, &memory{}, validator.NewJWT([]*rsa.PublicKey{}))
+
+	server := httptest.NewServer(verifier.Middleware("my wiki", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := validator.IdentityFrom(r.Context())
+		fmt.Fprintf(w, "hello %s, by %s, with %v", id.UserName, id.ConsumerName, id.Grants)
+	})))
+	defer server.Close()
+
+	header, _ := sign.Header(sign.Credentials{
+		ConsumerKey: "an-app", ConsumerSecret: "stored-app-secret", Token: "a-token", TokenSecret: "stored-token-secret",
+	}, "GET", server.URL+"/page?id=1", nil, sign.Options{})
+	for range 2 {
+		r, _ := http.NewRequest(http.MethodGet, server.URL+"/page?id=1", nil)
+		r.Header.Set("Authorization", header)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		body, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		fmt.Println(response.StatusCode, string(body))
+	}
+	// Output:
+	// 200 hello Alice, by My app, with [basic editpage]
+	// 401 {"type":"about:blank","title":"Unauthorized","status":401,"detail":"Nonce already used.","reason":"nonce_used"}
+}
+
+// Without a server: the core decides about a description of a request.
+func ExampleVerifier_Verify() {
+	verifier := validator.New(validator.Policy{Wiki: "enwiki", Release: validator.Release139}, tables{}, &memory{}, validator.NewJWT(nil))
+	decision := verifier.Verify(context.Background(), validator.Request{
+		Method: "GET", Scheme: "https", Host: "wiki.example.org", Target: "/w/api.php",
+		Authorization: []string{`OAuth oauth_consumer_key="an-app", oauth_token="a-token"`},
+	})
+	fmt.Println(decision.Verdict, decision.Reason, decision.Reason.Status())
+	// Output: deny missing_parameter 400
+}

@@ -1,0 +1,149 @@
+package validator
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
+)
+
+func TestMiddleware(t *testing.T) {
+	s := newScene()
+	v := s.verifier()
+	server := httptest.NewServer(v.Middleware(`the "wiki"`, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		id := IdentityFrom(r.Context())
+		_, _ = io.WriteString(w, id.UserName+" by "+id.ConsumerName+" says "+string(body))
+	})))
+	defer server.Close()
+	send := func(method, form, auth string) *http.Response {
+		r, err := http.NewRequest(method, server.URL+"/w/api.php?a=b", strings.NewReader(form))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if auth != "" {
+			r.Header.Set("Authorization", auth)
+		}
+		response, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = response.Body.Close() })
+		return response
+	}
+	signed := func(method, form, nonce string) string {
+		value, err := sign.Header(s.creds, method, server.URL+"/w/api.php?a=b", []byte(form), sign.Options{Nonce: nonce, Timestamp: s.options.Timestamp})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+
+	response := send("POST", "text=%c3%a9+1", signed("POST", "text=%c3%a9+1", "n1"))
+	body, err := io.ReadAll(response.Body)
+	if want := "Alice by App says text=%c3%a9+1"; err != nil || response.StatusCode != 200 || string(body) != want {
+		t.Errorf("%d %q %v, want %q", response.StatusCode, body, err, want)
+	}
+	if vary := response.Header.Get("Vary"); vary != "Authorization" {
+		t.Errorf("Vary: %q", vary)
+	}
+
+	response = send("POST", "text=1", signed("POST", "text=2", "n2"))
+	var problem struct {
+		Type, Title, Detail, Reason string
+		Status                      int
+	}
+	if err := json.NewDecoder(response.Body).Decode(&problem); err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != 401 || problem.Status != 401 || problem.Reason != "bad_signature" || problem.Title != "Unauthorized" ||
+		problem.Detail != BadSignature.Detail() || problem.Type != "about:blank" || response.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%d %+v", response.StatusCode, problem)
+	}
+	challenges := response.Header.Values("WWW-Authenticate")
+	if len(challenges) != 2 || challenges[0] != `OAuth realm="the \"wiki\""` ||
+		challenges[1] != `Bearer realm="the \"wiki\"", error="invalid_token", error_description="The signature does not match the request."` {
+		t.Errorf("%q", challenges)
+	}
+	if response.Header.Get("Cache-Control") != "no-store" || response.Header.Get("Vary") != "Authorization" {
+		t.Errorf("%v", response.Header)
+	}
+
+	response = send("HEAD", "", "")
+	if response.StatusCode != 401 || response.Header.Get("WWW-Authenticate") == "" {
+		t.Errorf("%d %v", response.StatusCode, response.Header)
+	}
+}
+
+func TestChallenges(t *testing.T) {
+	for reason, want := range map[Reason]http.Header{
+		NoCredentials:     {"Cache-Control": {"no-store"}, "Www-Authenticate": {`OAuth realm="r"`, `Bearer realm="r"`}},
+		MissingGrant:      {"Cache-Control": {"no-store"}, "Www-Authenticate": {`OAuth realm="r"`, `Bearer realm="r", error="insufficient_scope", error_description="A required grant is missing."`}},
+		WrongWiki:         {"Cache-Control": {"no-store"}},
+		StoreUnavailable:  {"Cache-Control": {"no-store"}, "Retry-After": {"5"}},
+		NonceShareUsedUp:  {"Cache-Control": {"no-store"}, "Retry-After": {"5"}},
+		MalformedHeader:   {"Cache-Control": {"no-store"}, "Www-Authenticate": {`OAuth realm="r"`, `Bearer realm="r", error="invalid_request", error_description="The Authorization header cannot be read."`}},
+		AddressNotAllowed: {"Cache-Control": {"no-store"}},
+	} {
+		got := http.Header{}
+		SetChallenges(got, "r", reason)
+		if a, b := must(json.Marshal(got)), must(json.Marshal(want)); string(a) != string(b) {
+			t.Errorf("%v: got %s, want %s", reason, a, b)
+		}
+	}
+	h := http.Header{}
+	SetChallenges(h, "r", MethodNotAllowed)
+	if allow := h.Get("Allow"); !strings.Contains(allow, "GET") || strings.Contains(allow, "CONNECT") {
+		t.Errorf("Allow: %q", allow)
+	}
+}
+
+func TestFormReader(t *testing.T) {
+	body := strings.Repeat("a=1&", 1000)
+	for _, tt := range []struct {
+		name   string
+		length int64 // said by the client; -1: chunked
+		limit  int64
+		want   error
+	}{
+		{"fits", 4000, 4000, nil},
+		{"chunked", -1, 4000, nil},
+		{"too long, and says so", 4000, 3999, ErrFormTooLarge},
+		{"too long, chunked", -1, 3999, ErrFormTooLarge},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+			r.ContentLength = tt.length
+			form, err := FormReader(r)(tt.limit)
+			if !errors.Is(err, tt.want) || err == nil && string(form) != body {
+				t.Errorf("%d bytes, %v; want %v", len(form), err, tt.want)
+			}
+			// Whatever became of it, the next reader reads every byte.
+			again, err := io.ReadAll(r.Body)
+			if err != nil || string(again) != body {
+				t.Errorf("then %d bytes, %v", len(again), err)
+			}
+		})
+	}
+	r := httptest.NewRequest("POST", "/", io.MultiReader(strings.NewReader("a=1"), errReader{}))
+	r.ContentLength = -1
+	if _, err := FormReader(r)(100); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a body that breaks off: %v", err)
+	}
+	if FormReader(httptest.NewRequest("GET", "/", nil)) != nil {
+		t.Error("a request without a body has a form")
+	}
+}
+
+type errReader struct{}
+
+func (errReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

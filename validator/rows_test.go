@@ -1,0 +1,164 @@
+package validator
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRestrictions(t *testing.T) {
+	const inside, v6 = "192.0.2.1", "2001:db8::1"
+	for _, tt := range []struct {
+		name, text string
+		strict     string // 1.39: "broken", or the addresses of the two that may
+		lenient    string // 1.47
+	}{
+		{"everywhere", `{"IPAddresses":["0.0.0.0/0","::/0"]}`, "4 6", "4 6"},
+		{"only IPv4", `{"IPAddresses":["0.0.0.0/0"]}`, "4", "4"},
+		{"only IPv6", `{"IPAddresses":["::/0"]}`, "6", "6"},
+		{"an address", `{"IPAddresses":["192.0.2.1"]}`, "4", "4"},
+		{"a network with host bits", `{"IPAddresses":["192.0.2.99/24"]}`, "4", "4"},
+		{"an IPv6 network", `{"IPAddresses":["2001:DB8:0::/32"]}`, "6", "6"},
+		{"mapped", `{"IPAddresses":["::ffff:192.0.2.1"]}`, "", ""},
+		{"nowhere", `{"IPAddresses":[]}`, "", ""},
+		{"repeated, last one counts", `{"IPAddresses":["0.0.0.0/0"],"IPAddresses":["::/0"]}`, "6", "6"},
+		{"another member", `{"IPAddresses":["0.0.0.0/0"],"Pages":["A"]}`, "broken", "4"},
+		{"another member alike", `{"IPAddresses":["192.0.2.1"],"ipaddresses":["::/0"]}`, "broken", "4"},
+		{"bad mask", `{"IPAddresses":["192.0.2.0/99","::/0"]}`, "broken", "6"},
+		{"a range", `{"IPAddresses":["192.0.2.0-192.0.2.9","::/0"]}`, "broken", "6"},
+		{"a zone", `{"IPAddresses":["fe80::1%eth0","::/0"]}`, "broken", "6"},
+		{"a number", `{"IPAddresses":[1,"::/0"]}`, "broken", "6"},
+		{"no list", `{"IPAddresses":"0.0.0.0/0"}`, "broken", "broken"},
+		{"null", `{"IPAddresses":null}`, "broken", "broken"},
+		{"other letters", `{"ipaddresses":["0.0.0.0/0"]}`, "broken", "broken"},
+		{"empty object", `{}`, "broken", "broken"},
+		{"list", `[]`, "broken", "broken"},
+		{"nothing", ``, "broken", "broken"},
+		{"cut off", `{"IPAddresses":["0.0.0.0/0"`, "broken", "broken"},
+		{"something after it", `{"IPAddresses":["0.0.0.0/0"]} x`, "broken", "broken"},
+	} {
+		for release, want := range map[Release]string{Release139: tt.strict, Release147: tt.lenient} {
+			t.Run(tt.name+", "+release.String(), func(t *testing.T) {
+				r := ParseRestrictions([]byte(tt.text), release)
+				var may []string
+				if r.Allows(netip.MustParseAddr(inside)) {
+					may = append(may, "4")
+				}
+				if r.Allows(netip.MustParseAddr(v6)) {
+					may = append(may, "6")
+				}
+				got := strings.Join(may, " ")
+				if r.Broken {
+					got = strings.TrimSpace("broken " + got)
+				}
+				if got != want || r.Everywhere() != (want == "4 6") {
+					t.Errorf("got %q, everywhere %v; want %q", got, r.Everywhere(), want)
+				}
+			})
+		}
+	}
+}
+
+func TestParseGrants(t *testing.T) {
+	for text, want := range map[string][]string{
+		`["useoauth","editpage"]`:           {"basic", "editpage"},
+		`["authonly","authonlyprivate"]`:    {"mwoauth-authonly", "mwoauth-authonlyprivate"},
+		`["basic"]`:                         {"basic"},
+		`{"0":"useoauth","2":"delete"}`:     {"basic", "delete"},
+		`{"a":"x"}`:                         {"x"},
+		`["a,sysop"]`:                       {"a,sysop"},
+		`["editpage",1,null,["x"],{"a":1}]`: {"editpage"},
+		`[]`:                                {},
+		`{}`:                                {},
+		`null`:                              nil,
+		``:                                  nil,
+		`"useoauth"`:                        nil,
+		`["useoauth"`:                       nil,
+		`7`:                                 nil,
+	} {
+		got, ok := ParseGrants([]byte(text))
+		if ok != (want != nil) || !slices.Equal(got, want) || ok && got == nil {
+			t.Errorf("%s: %q, %v; want %q", text, got, ok, want)
+		}
+	}
+}
+
+func TestParseExpiry(t *testing.T) {
+	for text, want := range map[string]Expiry{
+		"infinity":       Never,
+		"20231114221320": 1_700_000_000,
+		"19700101000000": 0,
+	} {
+		if got, ok := ParseExpiry([]byte(text)); !ok || got != want {
+			t.Errorf("%s: %d, %v; want %d", text, got, ok, want)
+		}
+	}
+	for _, text := range []string{"", "Infinity", "2023-11-14", "20231314221320", "202311142213200"} {
+		if got, ok := ParseExpiry([]byte(text)); ok {
+			t.Errorf("%q: %d", text, got)
+		}
+	}
+	if e := Expiry(1_700_000_000); e.After(time.Unix(1_700_000_000, 0)) || !e.After(time.Unix(1_699_999_999, 0)) || !Never.After(time.Unix(1<<40, 0)) {
+		t.Error("After is off")
+	}
+}
+
+func TestParseRelease(t *testing.T) {
+	for _, r := range Releases {
+		if got, err := ParseRelease(r.String()); err != nil || got != r {
+			t.Errorf("%v: %v, %v", r, got, err)
+		}
+	}
+	for _, s := range []string{"", "1.", "1.4", "1.039", "1.38", "39", "2.39", "1.-39"} {
+		if got, err := ParseRelease(s); err == nil {
+			t.Errorf("%q: %v", s, got)
+		}
+	}
+}
+
+func TestParseBaseURL(t *testing.T) {
+	for s, want := range map[string]string{
+		"https://Wiki.example.org":       "https wiki.example.org",
+		"https://wiki.example.org:443":   "https wiki.example.org",
+		"http://wiki.example.org:80":     "http wiki.example.org",
+		"http://wiki.example.org:443":    "http wiki.example.org:443",
+		"http://[2001:DB8::80]":          "http [2001:db8::80]",
+		"//wiki.example.org":             "",
+		"wiki.example.org":               "",
+		"ftp://wiki.example.org":         "",
+		"https://":                       "",
+		"https://wiki.example.org/":      "",
+		"https://wiki.example.org?":      "",
+		"https://user@wiki.example.org":  "",
+		"https://wiki.example.org#":      "",
+		"https://wiki.example.org:x":     "",
+		"https://wiki.example.org/w?a#b": "",
+	} {
+		scheme, host, err := ParseBaseURL(s)
+		if got := strings.TrimSpace(scheme + " " + host); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v; want %q", s, got, err, want)
+		}
+	}
+}
+
+func TestRecode(t *testing.T) {
+	for _, tt := range []struct{ text, form, plain string }{
+		{"abc-._~09AZ", "abc-._~09AZ", "abc-._~09AZ"},
+		{"a+b", "a%20b", "a%2Bb"},
+		{"%7e%41%2f%c3%a9", "~A%2F%C3%A9", "~A%2F%C3%A9"},
+		{"%zz%2", "%25zz%252", "%25zz%252"},
+		{"%", "%25", "%25"},
+		{"\xff\x00", "%FF%00", "%FF%00"},
+		{"%00%2B", "%00%2B", "%00%2B"},
+		{"", "", ""},
+	} {
+		if got := recode(tt.text, true); got != tt.form {
+			t.Errorf("form %q: %q, want %q", tt.text, got, tt.form)
+		}
+		if got := recode(tt.text, false); got != tt.plain {
+			t.Errorf("%q: %q, want %q", tt.text, got, tt.plain)
+		}
+	}
+}
