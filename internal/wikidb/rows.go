@@ -29,19 +29,29 @@ type DB struct {
 // Row is a row of one of the tables: a Consumer, Acceptance, Token, User, Group or Block.
 type Row interface{ write(w *writer) }
 
-// Insert writes the rows.
+// Insert writes the rows: all of them, or none.
 func (db DB) Insert(ctx context.Context, rows ...Row) error {
-	w := &writer{ctx: ctx, db: db}
+	tx, err := db.Conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	w := &writer{db: db, exec: func(statement string, args ...any) (sql.Result, error) {
+		return tx.ExecContext(ctx, statement, args...)
+	}}
 	for _, r := range rows {
 		r.write(w)
 	}
-	return w.err
+	if w.err != nil {
+		_ = tx.Rollback() // the first error is what matters
+		return w.err
+	}
+	return tx.Commit()
 }
 
 type writer struct {
-	ctx context.Context
-	db  DB
-	err error
+	exec func(statement string, args ...any) (sql.Result, error)
+	db   DB
+	err  error
 }
 
 type values map[string]any
@@ -61,7 +71,7 @@ func (w *writer) insert(t table, v values) (id int64) {
 		w.err = fmt.Errorf("row of %s names a column that the table lacks: %v", t.name, v)
 		return 0
 	}
-	result, err := w.db.Conn.ExecContext(w.ctx, "INSERT INTO "+w.db.table(t)+
+	result, err := w.exec("INSERT INTO "+w.db.table(t)+
 		" ("+strings.Join(names, ", ")+") VALUES ("+strings.Join(marks, ", ")+")", args...)
 	if err != nil {
 		w.err = fmt.Errorf("row of %s: %w", t.name, err)

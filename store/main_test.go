@@ -1,0 +1,12 @@
+package store_test
+
+import (
+	"testing"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
+)
+
+func TestMain(m *testing.M) { mariadb.Main(m) }
+
+func TestConformance(t *testing.T) { storetest.Run(t, nil) }

@@ -1,0 +1,216 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// restAfterFailure is how long a server that failed is not asked while there is another one.
+const restAfterFailure = 5 * time.Second
+
+// Pool holds the connections to one primary and its replicas. Connections are opened when they are needed.
+type Pool struct {
+	cfg      Config
+	driver   Driver
+	primary  *server
+	replicas []*server
+	turn     atomic.Uint64
+	now      func() time.Time
+}
+
+// Open makes a pool. It reads the files that cfg.TLS names and asks no server: its errors are mistakes in the
+// configuration. They never quote a DSN or a password.
+func Open(cfg Config) (*Pool, error) {
+	d, err := driverByName(cfg.Driver)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.QueryTimeout <= 0 {
+		cfg.QueryTimeout = DefaultQueryTimeout
+	}
+	if cfg.ConnMaxLifetime <= 0 {
+		cfg.ConnMaxLifetime = DefaultConnMaxLifetime
+	}
+	if cfg.MaxOpenConns <= 0 {
+		cfg.MaxOpenConns = DefaultMaxOpenConns
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(time.Duration, error) {}
+	}
+	if cfg.OAuthDatabase != "" && !d.Databases() {
+		return nil, fmt.Errorf("oauth_database %q: a connection of driver %s reaches one database", cfg.OAuthDatabase, cfg.Driver)
+	}
+	if err := checkName("oauth_database", cfg.OAuthDatabase); err != nil {
+		return nil, err
+	}
+	p := &Pool{cfg: cfg, driver: d, now: time.Now}
+	if err := p.connect(); err != nil {
+		_ = p.Close() // the first error is what matters
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Pool) connect() error {
+	tlsConfig, err := p.cfg.TLS.config()
+	if err != nil {
+		return err
+	}
+	open := func(dsn string) (*server, error) {
+		s, err := p.driver.Open(dsn, tlsConfig.Clone())
+		if err != nil {
+			return nil, err
+		}
+		db := sql.OpenDB(boundedConnector{s.Connector, p.cfg.QueryTimeout})
+		db.SetMaxOpenConns(p.cfg.MaxOpenConns)
+		db.SetMaxIdleConns(p.cfg.MaxOpenConns)
+		db.SetConnMaxLifetime(p.cfg.ConnMaxLifetime)
+		return &server{Server: s, db: db}, nil
+	}
+	if p.primary, err = open(p.cfg.DSN); err != nil {
+		return fmt.Errorf("dsn: %w", err)
+	}
+	for i, dsn := range p.cfg.Replicas {
+		r, err := open(dsn)
+		if err != nil {
+			return fmt.Errorf("replica %d: %w", i+1, err)
+		}
+		p.replicas = append(p.replicas, r)
+		if r.Database != p.primary.Database && p.driver.Databases() {
+			return fmt.Errorf("replica %d: it names database %q, the primary %q", i+1, r.Database, p.primary.Database)
+		}
+	}
+	// The store cannot be opened twice over: nothing needs the secrets any more.
+	p.cfg.DSN, p.cfg.Replicas = "", nil
+	return nil
+}
+
+// boundedConnector bounds the making of a connection. database/sql opens some in the background, without a
+// deadline: a server that accepts and then keeps silent would hold their places for ever.
+type boundedConnector struct {
+	driver.Connector
+	timeout time.Duration
+}
+
+func (c boundedConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	return c.Connector.Connect(ctx)
+}
+
+// Close closes all connections. Lookups that are under way end with an error, and so do later ones.
+func (p *Pool) Close() error {
+	var errs []error
+	for _, s := range append([]*server{p.primary}, p.replicas...) {
+		if s != nil {
+			errs = append(errs, s.db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Identity names the servers, the users and the databases that the pool reads. It holds no secret.
+func (p *Pool) Identity() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s oauth=%q", p.cfg.Driver, p.primary, p.cfg.OAuthDatabase)
+	for _, r := range p.replicas {
+		fmt.Fprintf(&b, " replica=%s", r)
+	}
+	return b.String()
+}
+
+// OAuthIdentity names the primary and the database of the OAuth tables: what nonces must not be used twice in.
+func (p *Pool) OAuthIdentity() string {
+	return fmt.Sprintf("%s %s/%q", p.cfg.Driver, p.primary.Address, p.oauthDatabase())
+}
+
+func (p *Pool) oauthDatabase() string {
+	if p.cfg.OAuthDatabase != "" {
+		return p.cfg.OAuthDatabase
+	}
+	return p.primary.Database
+}
+
+// server is one server and its connections.
+type server struct {
+	Server
+	db    *sql.DB
+	until atomic.Int64 // it rests until then: Unix nanoseconds
+}
+
+func (s *server) String() string { return fmt.Sprintf("%q@%s/%q", s.User, s.Address, s.Database) }
+
+func (s *server) rest(now time.Time) { s.until.Store(now.Add(restAfterFailure).UnixNano()) }
+
+func (s *server) rests(now time.Time) bool { return now.UnixNano() < s.until.Load() }
+
+// order lists the servers to ask: the replicas that do not rest, each first in its turn, then the primary.
+func (p *Pool) order() []*server {
+	servers := make([]*server, 0, len(p.replicas)+1)
+	now := p.now()
+	turn := p.turn.Add(1)
+	for i := range uint64(len(p.replicas)) {
+		if r := p.replicas[(turn+i)%uint64(len(p.replicas))]; !r.rests(now) {
+			servers = append(servers, r)
+		}
+	}
+	return append(servers, p.primary)
+}
+
+// read asks the servers in order until one has the answer. The time is shared out, so that one that hangs leaves
+// some for the others.
+func (p *Pool) read(caller context.Context, q query) (validator.Facts, error) {
+	ctx, cancel := context.WithTimeout(caller, p.cfg.QueryTimeout)
+	defer cancel()
+	var missing *validator.Facts // what a replica said
+	var failed error
+	order := p.order()
+	for i, s := range order {
+		if missing != nil && (s != p.primary || s.rests(p.now())) {
+			continue
+		}
+		deadline, _ := ctx.Deadline()
+		share := time.Until(deadline) / time.Duration(len(order)-i)
+		facts, err := p.ask(ctx, s, q, share)
+		switch {
+		case err == nil && (s == p.primary || facts.Positive()):
+			return facts, nil
+		case err == nil:
+			// A replica may lag behind an authorization that was given a moment ago (T124942).
+			missing = &facts
+		case caller.Err() != nil:
+			return validator.Facts{}, err // the caller left: that says nothing about the server
+		default:
+			s.rest(p.now())
+			failed = errors.Join(failed, err)
+		}
+	}
+	if missing != nil {
+		return *missing, nil // refused, as it would be without the primary
+	}
+	return validator.Facts{}, failed
+}
+
+func (p *Pool) ask(ctx context.Context, s *server, q query, share time.Duration) (facts validator.Facts, err error) {
+	ctx, cancel := context.WithTimeout(ctx, share)
+	defer cancel()
+	start := time.Now()
+	if facts, err = q.run(ctx, s.db); err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("no answer within %v: %w", time.Since(start).Round(time.Millisecond), ctx.Err())
+		} else {
+			err = p.driver.Explain(err)
+		}
+		err = fmt.Errorf("%s: %w", s.Address, err)
+	}
+	p.cfg.Observe(time.Since(start), err)
+	return facts, err
+}

@@ -1,0 +1,53 @@
+// Package sqlite lets package store read SQLite files. Importing it registers the driver "sqlite". The DSN is the
+// path of the file, which is opened for reading only.
+package sqlite
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"modernc.org/sqlite"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/store"
+)
+
+func init() { store.Register("sqlite", driver{}) }
+
+type driver struct{}
+
+func (driver) Open(dsn string, tlsConfig *tls.Config) (store.Server, error) {
+	switch {
+	case tlsConfig != nil:
+		return store.Server{}, errors.New("tls: a file has none")
+	case dsn == "", dsn == ":memory:", strings.HasPrefix(dsn, "file:"), strings.ContainsAny(dsn, "?#\x00"):
+		return store.Server{}, errors.New("want the path of the database file, without options")
+	}
+	path := url.URL{Path: dsn}
+	connector, err := sqlite.NewConnector("file:" + path.EscapedPath() + "?mode=ro&_pragma=busy_timeout(1000)&_pragma=query_only(1)")
+	if err != nil {
+		return store.Server{}, errors.New("malformed")
+	}
+	return store.Server{Connector: connector, Address: "file(" + dsn + ")"}, nil
+}
+
+func (driver) Databases() bool { return false }
+
+// Equal finds text, as MediaWiki writes it, and blobs of the same bytes: SQLite holds the two for different.
+func (driver) Equal(column, value string) string {
+	return column + " IN (" + value + ", CAST(" + value + " AS BLOB))"
+}
+
+func (driver) Values(consumer, token string) (consumerExpr, tokenExpr string, args []any) {
+	return "?1", "?2", []any{consumer, token}
+}
+
+func (driver) Explain(err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		return fmt.Errorf("error %d of the file: %w", e.Code(), err)
+	}
+	return err
+}
