@@ -82,9 +82,10 @@ func wireVerdict(t *testing.T, raw []byte) (base string, verdict Verdict) {
 	if d.Verdict != Allow {
 		return "", d.Verdict
 	}
-	c, reason := Parse(s.policy, FromHTTP(hr))
+	r = FromHTTP(hr)
+	c, reason := Parse(s.policy, r)
 	if reason == OK && c.form != formUnused {
-		reason = c.readForm(FromHTTP(hr), DefaultMaxFormSize)
+		reason = c.readForm(&r, DefaultMaxFormSize)
 	}
 	if reason != OK {
 		t.Fatalf("passed, then %v", reason)

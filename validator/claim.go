@@ -82,7 +82,9 @@ const (
 
 // Parse reads the credential of a request. It decides nothing: its reasons say only what it cannot read. It
 // does not read the body; where the signature covers a form, the form is still to be added to the claim.
-func Parse(p Policy, r Request) (Claim, Reason) {
+func Parse(p Policy, r Request) (Claim, Reason) { return parse(&p, &r) }
+
+func parse(p *Policy, r *Request) (Claim, Reason) {
 	c := Claim{clientIP: r.ClientIP, spoofableIP: r.SpoofableIP}
 	var rest string
 	for _, line := range r.Authorization {
@@ -115,7 +117,7 @@ func Parse(p Policy, r Request) (Claim, Reason) {
 	return c, c.readOAuth1(p, r, rest, path, query)
 }
 
-func (c *Claim) readOAuth1(p Policy, r Request, rest, path, query string) Reason {
+func (c *Claim) readOAuth1(p *Policy, r *Request, rest, path, query string) Reason {
 	c.method = strings.ToUpper(r.Method)
 	base, ok := baseURL(p, r, path)
 	if !ok {
@@ -262,7 +264,7 @@ func holdsSignature(query string) bool {
 
 // hasForm says whether the request's body is a form. ok is false when its Content-Type is said in two ways, of
 // which the backend might read the other.
-func hasForm(r Request) (isForm, ok bool) {
+func hasForm(r *Request) (isForm, ok bool) {
 	if len(r.ContentType) > 1 {
 		return false, false
 	}

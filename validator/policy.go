@@ -1,6 +1,9 @@
 package validator
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // Policy is everything that a decision depends on beside the request and the facts. It does not change once
 // it is in use.
@@ -18,6 +21,8 @@ type Policy struct {
 	TimestampWindow      time.Duration
 	MaxFormSize          int64 // bytes
 	Require              []Requirement
+
+	siteMACs *sync.Pool
 }
 
 // Requirement holds when the identity has one of the values.

@@ -7,6 +7,8 @@ import (
 	"crypto/sha1" //nolint:gosec // HMAC-SHA1 and RSA-SHA1 are what OAuth 1.0a and MediaWiki have
 	"encoding/base64"
 	"encoding/hex"
+	"hash"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -45,9 +47,9 @@ func (c *Claim) signed(p *Policy, consumer *Consumer, acceptance *Acceptance) bo
 	if p.SiteKey == "" && (consumer.Secret == "" || acceptance.Secret == "") {
 		return false
 	}
-	s.key = appendEffectiveSecret(s.key[:0], p.SiteKey, consumer.Secret)
+	s.key = p.appendEffectiveSecret(s.key[:0], consumer.Secret)
 	s.key = append(s.key, '&')
-	s.key = appendEffectiveSecret(s.key, p.SiteKey, acceptance.Secret)
+	s.key = p.appendEffectiveSecret(s.key, acceptance.Secret)
 	mac := hmac.New(sha1.New, s.key)
 	mac.Write(s.base)
 	var sum [sha1.Size]byte
@@ -57,15 +59,23 @@ func (c *Claim) signed(p *Policy, consumer *Consumer, acceptance *Acceptance) bo
 }
 
 // appendEffectiveSecret appends, percent-encoded, the secret that a client was given for a stored one: the
-// hex of its HMAC-SHA1 under the site key, or without a site key the stored secret as it is.
-func appendEffectiveSecret(key []byte, siteKey, stored string) []byte {
-	if siteKey == "" {
+// hex of its HMAC-SHA1 under the site key, or without a site key the stored secret as it is. It is made anew
+// for every request: a cache of effective secrets would be a cache of passwords.
+func (p *Policy) appendEffectiveSecret(key []byte, stored string) []byte {
+	if p.SiteKey == "" {
 		return appendEncodedString(key, stored)
 	}
-	mac := hmac.New(sha1.New, []byte(siteKey))
-	mac.Write([]byte(stored))
+	mac := p.siteMACs.Get().(hash.Hash)
+	defer p.siteMACs.Put(mac)
+	mac.Reset()
+	_, _ = io.WriteString(mac, stored)
 	var sum [sha1.Size]byte
 	return hex.AppendEncode(key, mac.Sum(sum[:0]))
+}
+
+// newMACs returns a pool of HMAC-SHA1 under the site key: its key schedule is the same for every request.
+func newMACs(siteKey string) *sync.Pool {
+	return &sync.Pool{New: func() any { return hmac.New(sha1.New, []byte(siteKey)) }}
 }
 
 func verifyRSASHA1(key *rsa.PublicKey, base []byte, signature string) bool {

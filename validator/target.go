@@ -48,7 +48,7 @@ func splitTarget(target string) (path, query string, ok bool) {
 }
 
 // baseURL is the base string URI of RFC 5849 section 3.4.1.2. The path is signed as it was sent.
-func baseURL(p Policy, r Request, path string) (string, bool) {
+func baseURL(p *Policy, r *Request, path string) (string, bool) {
 	if p.BaseHost != "" {
 		return p.BaseScheme + "://" + p.BaseHost + path, true
 	}

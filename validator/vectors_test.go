@@ -82,7 +82,7 @@ func TestVectors(t *testing.T) {
 			if reason != OK {
 				t.Fatal(reason)
 			}
-			if reason := c.readForm(r, DefaultMaxFormSize); reason != OK {
+			if reason := c.readForm(&r, DefaultMaxFormSize); reason != OK {
 				t.Fatal(reason)
 			}
 			if got := string(c.appendBaseString(nil)); got != v.base {
@@ -98,7 +98,7 @@ func TestParameterList(t *testing.T) {
 	s := vectors[0].scene()
 	r := s.ready(t)
 	c, _ := Parse(s.policy, r)
-	if reason := c.readForm(r, DefaultMaxFormSize); reason != OK {
+	if reason := c.readForm(&r, DefaultMaxFormSize); reason != OK {
 		t.Fatal(reason)
 	}
 	list := func() string {
@@ -127,11 +127,12 @@ func TestParameterList(t *testing.T) {
 
 // TestEffectiveSecrets holds MediaWiki's own values against ours.
 func TestEffectiveSecrets(t *testing.T) {
+	p := Policy{SiteKey: siteKey, siteMACs: newMACs(siteKey)}
 	for stored, want := range map[string]string{
 		consumerSecret: "e995833b7565374d6bed17414a49fb56811884fc",
 		tokenSecret:    "89c99f9aea2ab6da17b81439d98966f29f3403ed",
 	} {
-		if got := string(appendEffectiveSecret(nil, siteKey, stored)); got != want {
+		if got := string(p.appendEffectiveSecret(nil, stored)); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}

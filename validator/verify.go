@@ -20,6 +20,7 @@ type Verifier struct {
 func New(p Policy, s Store, n Nonces, t Tokens) *Verifier {
 	p.TimestampWindow = cmp.Or(p.TimestampWindow, DefaultTimestampWindow)
 	p.MaxFormSize = cmp.Or(p.MaxFormSize, DefaultMaxFormSize)
+	p.siteMACs = newMACs(p.SiteKey)
 	return &Verifier{policy: p, store: s, nonces: n, tokens: t, now: time.Now}
 }
 
@@ -31,14 +32,14 @@ const maxUnprovenForm = 64 << 10
 // signature covers it. Whether an Anonymous verdict may pass is the caller's to say.
 func (v *Verifier) Verify(ctx context.Context, r Request) Decision {
 	p := &v.policy
-	c, reason := Parse(*p, r)
+	c, reason := parse(p, &r)
 	if reason != OK {
 		return c.deny(reason)
 	}
 	if c.Protocol == NoProtocol {
 		return Decision{Verdict: Anonymous, Reason: NoCredentials}
 	}
-	if reason := v.prepare(&c, r); reason != OK {
+	if reason := v.prepare(&c, &r); reason != OK {
 		return c.deny(reason)
 	}
 	facts, err := v.store.Lookup(ctx, c.key(p))
@@ -47,7 +48,7 @@ func (v *Verifier) Verify(ctx context.Context, r Request) Decision {
 	}
 	// Only now, that consumer and token are known: a stranger's form costs us nothing.
 	if c.form == formSigned && facts.Consumer != nil && facts.Acceptance != nil {
-		if reason := c.readForm(r, p.MaxFormSize); reason != OK {
+		if reason := c.readForm(&r, p.MaxFormSize); reason != OK {
 			return c.deny(reason)
 		}
 	}
@@ -60,7 +61,7 @@ func (v *Verifier) Verify(ctx context.Context, r Request) Decision {
 
 // prepare does what needs no lookup: it verifies a bearer token, reads a form that holds the credential, and
 // asks the rules that need no facts, so that a stale or misshapen request costs no query.
-func (v *Verifier) prepare(c *Claim, r Request) Reason {
+func (v *Verifier) prepare(c *Claim, r *Request) Reason {
 	h := hearing{p: &v.policy, now: v.now(), c: c}
 	if c.Protocol == OAuth2 {
 		var reason Reason
@@ -81,7 +82,7 @@ func (v *Verifier) prepare(c *Claim, r Request) Reason {
 }
 
 // readForm takes the body into the claim.
-func (c *Claim) readForm(r Request, limit int64) Reason {
+func (c *Claim) readForm(r *Request, limit int64) Reason {
 	body, err := r.Form(limit)
 	switch {
 	case errors.Is(err, ErrFormTooLarge):
