@@ -10,7 +10,7 @@ func init() {
 		Name:  "oauth",
 		Short: "Tools for the oauth directive and for those who sign requests to it",
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(newSignCommand())
+			cmd.AddCommand(newSignCommand(), newDemoCommand())
 		},
 	})
 }

@@ -4,7 +4,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // RFC 5849 knows no other digest.
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -26,6 +26,18 @@ var rawApp = Credentials{
 	ConsumerSecret: "0123456789abcdef0123456789abcdef",
 	Token:          strings.Repeat("2", 32),
 	TokenSecret:    "fedcba9876543210fedcba9876543210",
+}
+
+func TestSecret(t *testing.T) {
+	if got := Secret("unit-test-secret-key", rawApp.ConsumerSecret); got != wikiApp.ConsumerSecret {
+		t.Errorf("consumer secret = %q, want %q", got, wikiApp.ConsumerSecret)
+	}
+	if got := Secret("unit-test-secret-key", rawApp.TokenSecret); got != wikiApp.TokenSecret {
+		t.Errorf("token secret = %q, want %q", got, wikiApp.TokenSecret)
+	}
+	if got := Secret("", rawApp.TokenSecret); got != rawApp.TokenSecret {
+		t.Errorf("without a site key: %q, want %q", got, rawApp.TokenSecret)
+	}
 }
 
 func TestHeaderOfMediaWikiVectors(t *testing.T) {
@@ -195,7 +207,7 @@ func TestRSASHA1(t *testing.T) {
 	base := "GET&http%3A%2F%2Fexample.com%2F&a%3D1%26oauth_consumer_key%3D" + app.ConsumerKey +
 		"%26oauth_nonce%3Dn%26oauth_signature_method%3DRSA-SHA1%26oauth_timestamp%3D1%26oauth_token%3D" + app.Token +
 		"%26oauth_version%3D1.0"
-	digest := sha1.Sum([]byte(base)) //nolint:gosec // RSA-SHA1 is what the protocol has.
+	digest := sha1.Sum([]byte(base))
 	if err := rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA1, digest[:], raw); err != nil {
 		t.Errorf("signature of %q: %v", base, err)
 	}
