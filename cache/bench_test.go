@@ -49,27 +49,36 @@ func BenchmarkTokensHit(b *testing.B) {
 }
 
 func BenchmarkNonceUse(b *testing.B) {
-	n := NewNonces(64 << 20)
-	wall := int64(1_700_000_000)
-	used := 0
-	n.clock = func() (int64, time.Duration) { // 5,000 requests a second, kept for 300 s
-		return wall + int64(used/5000), time.Duration(used/5000) * time.Second
-	}
-	keys := make([]validator.Key, 1000)
-	for i := range keys {
-		keys[i] = validator.Key{Consumer: strings.Repeat("c", 32), Token: strings.Repeat("t", 32) + strconv.Itoa(i)}
-	}
-	nonces := make([]string, 1<<16)
-	for i := range nonces {
-		nonces[i] = strings.Repeat("n", 20) + strconv.Itoa(i)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		until := time.Unix(wall+int64(used/5000)+300, 0)
-		if _, err := n.Use(b.Context(), keys[used%len(keys)], nonces[used%len(nonces)], until); err != nil {
-			b.Fatal(err)
-		}
-		used++
+	for _, perSecond := range []int{100, 1000, 5000} { // each kept for 300 s
+		b.Run(strconv.Itoa(300*perSecond), func(b *testing.B) {
+			n := NewNonces(64 << 20)
+			wall, used := int64(dawn), 0
+			n.clock = func() (int64, time.Duration) {
+				return wall + int64(used/perSecond), time.Duration(used/perSecond) * time.Second
+			}
+			keys := make([]validator.Key, 1000)
+			for i := range keys {
+				keys[i] = validator.Key{Consumer: strings.Repeat("c", 32), Token: strings.Repeat("t", 29) + strconv.Itoa(100 + i)[:3]}
+			}
+			nonces := make([]string, 1<<16)
+			for i := range nonces {
+				nonces[i] = strings.Repeat("n", 20) + strconv.Itoa(i)
+			}
+			step := func() {
+				until := time.Unix(wall+int64(used/perSecond)+300, 0)
+				if _, err := n.Use(b.Context(), keys[used%len(keys)], nonces[used%len(nonces)], until); err != nil {
+					b.Fatal(err)
+				}
+				used++
+			}
+			for used < 301*perSecond {
+				step()
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				step()
+			}
+		})
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 
 // Config says how much a Cache keeps, and for how long.
 type Config struct {
-	// Size bounds the entries, in bytes; at least 1 MiB. The counters of the admission policy and the queues in
-	// front of it take up to 5 % and 2 MiB more.
+	// Size bounds the entries, in bytes; at least 1 MiB. The counters of the admission policy take up to a
+	// sixteenth more, and the queues in front of it 1 MiB.
 	Size int64
 	// TTL is how long facts are used before the store is asked again, up to a tenth less. Zero: the store is
 	// asked every time, once for all who wait.

@@ -138,7 +138,7 @@ func panicked(r any) error {
 func (s *store) finish(f *flight, d digest, e *entry[validator.Facts], err error) {
 	c := s.cache
 	if e != nil {
-		f.cost = entryOverhead + factsCost(&e.value)
+		f.cost = factsCost(&e.value)
 	}
 	c.mu.Lock()
 	s.running--

@@ -35,11 +35,10 @@ type stripe struct {
 func newInner[V any](name string, size int64) (*inner[V], error) {
 	entries, err := ristretto.NewCache(&ristretto.Config[uint64, *entry[V]]{
 		MaxCost: size,
-		// Ten counters for each entry, as ristretto advises, of half a KiB each, which is a small one.
-		NumCounters: size / 512 * 10,
+		// Ten counters for each entry, as ristretto advises, of 1 KiB.
+		NumCounters: size / 1024 * 10,
 		BufferItems: 64,
-		// entryOverhead, measured, already holds what ristretto spends on an entry: its own figure leaves
-		// out two of its three maps.
+		// entryOverhead has it, measured: ristretto's own figure leaves out two of its three maps.
 		IgnoreInternalCost: true,
 		// A digest needs no hashing. Ristretto compares no more than this; get compares all of it.
 		KeyToHash: func(key uint64) (uint64, uint64) { return key, 0 },

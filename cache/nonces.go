@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"math/bits"
 	"sync"
 	"time"
 	"unsafe"
@@ -27,7 +28,7 @@ type Nonces struct {
 	clock func() (wall int64, elapsed time.Duration)
 
 	mu     sync.Mutex
-	heads  []uint32  // hash table: number of the first node of a chain; 0: none
+	heads  []uint32 // hash table: number of the first node of a chain; 0: none
 	chunks []*[chunkSize]node
 	free   uint32 // first unused node, chained by next
 	made   uint32 // nodes in chunks ever used
@@ -131,12 +132,13 @@ func nonceIDs(key *validator.Key, nonce string) (pair, id [16]byte) {
 	b = appendPart(b, key.Token)
 	sum := sha256.Sum256(b)
 	pair = [16]byte(sum[:])
-	sum = sha256.Sum256(appendPart(b, nonce))
+	sum = sha256.Sum256(append(append(stack[:0], pair[:]...), nonce...))
 	return pair, [16]byte(sum[:])
 }
 
 func secondID(s int64) (id [16]byte) {
-	binary.LittleEndian.PutUint64(id[:], uint64(s))
+	const golden = 0x9e3779b97f4a7c15 // odd, so no two seconds meet; and it spreads them over the heads
+	binary.LittleEndian.PutUint64(id[:], uint64(s)*golden)
 	return id
 }
 
@@ -214,7 +216,8 @@ func (n *Nonces) at(number uint32) *node {
 }
 
 func (n *Nonces) head(id *[16]byte) *uint32 {
-	return &n.heads[binary.LittleEndian.Uint64(id[:])%uint64(len(n.heads))]
+	at, _ := bits.Mul64(binary.LittleEndian.Uint64(id[:]), uint64(len(n.heads)))
+	return &n.heads[at]
 }
 
 // find returns the number of the node with this id, or 0.

@@ -36,7 +36,7 @@ func (t *tokens) Verify(raw string) (validator.Token, validator.Reason) {
 	}
 	if ttl := tokenTTL(token.Expires, c.cfg.Now()); ttl > 0 {
 		e := &entry[validator.Token]{d, generation, now + int64(ttl), detach(token)}
-		c.tokens.set(e, entryOverhead+tokenCost(&e.value), ttl)
+		c.tokens.set(e, tokenCost(&e.value), ttl)
 	}
 	return token, reason
 }
