@@ -121,7 +121,7 @@ func TestTLSByPrivateCA(t *testing.T) {
 				t.Fatal(err)
 			}
 			db := sql.OpenDB(connector)
-			defer db.Close()
+			t.Cleanup(func() { _ = db.Close() })
 			if err := db.Ping(); (err == nil) != test.ok {
 				t.Errorf("connected: %v, want %v (%v)", err == nil, test.ok, err)
 			}

@@ -1,0 +1,309 @@
+package store_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// farm is a wiki with some rows, and keys that find all there is.
+type farm struct {
+	storetest.Wiki
+	oauth1, oauth2 validator.Key
+	consumer       wikidb.Consumer
+	acceptance     wikidb.Acceptance
+}
+
+func newFarm(tb testing.TB, b storetest.Backend) farm {
+	tb.Helper()
+	f := farm{Wiki: b.Open(tb)}
+	var rows []wikidb.Row
+	for i := range uint64(50) { // enough of them that a scan would not be the optimizer's choice
+		c := wikidb.NewConsumer(i+1, 1)
+		a := wikidb.NewAcceptance(i+1, c, i+1)
+		t := wikidb.Token{Identifier: wikidb.RandomHex(40), AcceptanceID: a.ID}
+		name := fmt.Sprintf("User %d", i+1)
+		rows = append(rows, c, a, t, wikidb.User{ID: i + 1, Name: name},
+			wikidb.Group{UserID: i + 1, Name: "sysop"}, wikidb.Group{UserID: i + 1, Name: "bot"},
+			wikidb.Block{UserID: i + 1, Name: name, Expiry: wikidb.Infinity})
+		f.consumer, f.acceptance = c, a
+		f.oauth1 = validator.Key{Wiki: "enwiki", Protocol: validator.OAuth1, Consumer: c.Key, Token: a.Token}
+		f.oauth2 = validator.Key{Wiki: "enwiki", Protocol: validator.OAuth2, Consumer: c.Key, Token: t.Identifier, Subject: i + 1}
+	}
+	f.Insert(tb, rows...)
+	return f
+}
+
+func (f farm) keys() map[string]validator.Key {
+	client := f.oauth2
+	client.Subject = 0
+	stranger := f.oauth1
+	stranger.Consumer, stranger.Token = "none", "none"
+	return map[string]validator.Key{"oauth1": f.oauth1, "oauth2": client, "oauth2 with subject": f.oauth2, "nothing": stranger}
+}
+
+func TestOneRoundTrip(t *testing.T) {
+	for _, b := range storetest.Backends[:3] {
+		t.Run(b.Name, func(t *testing.T) {
+			f := newFarm(t, b)
+			server := mariadb.Start(t)
+			for name, key := range f.keys() {
+				t.Run(name, func(t *testing.T) {
+					s := f.Store(t) // its connection is made by the first lookup, and is no query
+					before := server.Counters(t)
+					for range 5 {
+						if _, err := s.Lookup(t.Context(), key); err != nil {
+							t.Fatal(err)
+						}
+					}
+					got := server.Counters(t).Sub(before)
+					if want := (mariadb.Counters{Queries: 5, Selects: 5, Connections: 1}); got != want {
+						t.Errorf("5 lookups on a new connection: %+v, want %+v", got, want)
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestIndexes explains what the server is asked, and wants each table found by a key.
+func TestIndexes(t *testing.T) {
+	for _, b := range storetest.Backends {
+		t.Run(b.Name, func(t *testing.T) {
+			f := newFarm(t, b)
+			for _, table := range []string{"oauth_registered_consumer", "oauth_accepted_consumer", "oauth2_access_tokens", "user", "user_groups"} {
+				f.Exec(t, map[string]string{wikidb.MySQL: "ANALYZE TABLE ", wikidb.SQLite: "ANALYZE "}[b.Driver]+f.Table(table))
+			}
+			for name, key := range f.keys() {
+				t.Run(name, func(t *testing.T) {
+					text, args := store.Statement(f.Store(t), key)
+					plan := explain(t, f, text, args)
+					if len(plan) < 5 {
+						t.Fatalf("the plan has %d steps: %v", len(plan), plan)
+					}
+					for _, step := range plan {
+						if !step.ok {
+							t.Errorf("not by a key: %s", step.text)
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+type step struct {
+	text string
+	ok   bool
+}
+
+func explain(t *testing.T, f farm, text string, args []any) (plan []step) {
+	t.Helper()
+	prefix := map[string]string{wikidb.MySQL: "EXPLAIN ", wikidb.SQLite: "EXPLAIN QUERY PLAN "}[f.Driver]
+	rows, err := f.Rows.Conn.QueryContext(t.Context(), prefix+text, args...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		cells := make([]any, len(columns))
+		texts := make([]*string, len(columns))
+		for i := range cells {
+			cells[i] = &texts[i]
+		}
+		if err := rows.Scan(cells...); err != nil {
+			t.Fatal(err)
+		}
+		row := map[string]string{}
+		var line []string
+		for i, c := range columns {
+			value := "NULL"
+			if texts[i] != nil {
+				value = *texts[i]
+			}
+			row[c] = value
+			line = append(line, c+"="+value)
+		}
+		s := step{text: strings.Join(line, " ")}
+		if f.Driver == wikidb.SQLite {
+			s.ok = !strings.HasPrefix(row["detail"], "SCAN")
+		} else {
+			s.ok = slices.Contains([]string{"const", "eq_ref", "ref", "NULL"}, row["type"]) && !strings.Contains(row["Extra"], "temporary") ||
+				row["select_type"] == "UNION RESULT"
+		}
+		plan = append(plan, s)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// TestEveryGrantIsNeeded takes away one column after the other of those that docs/database.md lists.
+func TestEveryGrantIsNeeded(t *testing.T) {
+	server := mariadb.Start(t)
+	for _, b := range storetest.Backends[:3] {
+		t.Run(b.Name, func(t *testing.T) {
+			f := newFarm(t, b)
+			s := f.Store(t)
+			fails := func() (first error) {
+				for _, key := range f.keys() {
+					if _, err := s.Lookup(t.Context(), key); err != nil {
+						first = err
+					}
+				}
+				return first
+			}
+			if err := fails(); err != nil {
+				t.Fatalf("with all grants: %v", err)
+			}
+			user := " '" + storetest.User + "'@'%'"
+			for table, columns := range storetest.Columns(t, b.Release) {
+				for _, column := range columns {
+					grant := "SELECT (" + column + ") ON " + f.Table(table)
+					server.Exec(t, "REVOKE "+grant+" FROM"+user)
+					err := fails()
+					switch {
+					case err == nil:
+						t.Errorf("nothing fails without %s of %s", column, table)
+					case !strings.Contains(err.Error(), "missing, or not granted to the user") ||
+						!strings.Contains(err.Error(), table) || !strings.Contains(err.Error(), "docs/database.md"):
+						t.Errorf("without %s of %s, the error does not tell: %v", column, table, err)
+					}
+					server.Exec(t, "GRANT "+grant+" TO"+user)
+				}
+			}
+			if err := fails(); err != nil {
+				t.Fatalf("with all grants again: %v", err)
+			}
+		})
+	}
+}
+
+// TestOtherCollations has tables that were not made as MediaWiki makes them: their columns find keys that differ
+// in case or in blanks, and the bytes still decide.
+func TestOtherCollations(t *testing.T) {
+	f := newFarm(t, storetest.Backends[1])
+	for table, columns := range map[string][]string{
+		"oauth_registered_consumer": {"oarc_consumer_key VARCHAR(32)"},
+		"oauth_accepted_consumer":   {"oaac_access_token VARCHAR(32)"},
+		"oauth2_access_tokens":      {"oaat_identifier VARCHAR(255)"},
+	} {
+		for _, column := range columns {
+			f.Exec(t, "ALTER TABLE "+f.Table(table)+" MODIFY "+column+" CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL")
+		}
+	}
+	server := mariadb.Start(t)
+	server.CreateUser(t, storetest.User, storetest.Password, f.Grants(t)...)
+	s := f.Store(t)
+	for i, key := range []validator.Key{f.oauth2, f.oauth1} {
+		name := []string{"oauth2", "oauth1"}[i]
+		tokenColumn := []string{"oauth2_access_tokens.oaat_identifier", "oauth_accepted_consumer.oaac_access_token"}[i]
+		for _, v := range []struct {
+			variant string
+			change  func(string) string
+		}{
+			{"same", strings.Clone},
+			{"upper case", strings.ToUpper},
+			{"trailing blank", func(s string) string { return s[:len(s)-1] + " " }},
+		} {
+			t.Run(name+" "+v.variant, func(t *testing.T) {
+				text, args := store.Statement(s, key)
+				for _, step := range explain(t, f, text, args) {
+					if !step.ok {
+						t.Errorf("not by a key: %s", step.text)
+					}
+				}
+				changed := key
+				changed.Consumer, changed.Token = v.change(key.Consumer), v.change(key.Token)
+				if v.variant == "trailing blank" { // PAD SPACE: the columns hold the keys without it
+					for column, value := range map[string]string{
+						"oauth_registered_consumer.oarc_consumer_key": key.Consumer, tokenColumn: key.Token,
+					} {
+						table, column, _ := strings.Cut(column, ".")
+						set := "UPDATE " + f.Table(table) + " SET " + column + " = '%s' WHERE " + column + " = '%s'"
+						f.Exec(t, fmt.Sprintf(set, value[:len(value)-1], value))
+						defer f.Exec(t, fmt.Sprintf(set, value, value[:len(value)-1]))
+					}
+				}
+				facts, err := s.Lookup(t.Context(), changed)
+				if err != nil {
+					t.Fatal(err)
+				}
+				facts.Subject = nil
+				if found := facts != (validator.Facts{}); found != (v.variant == "same") {
+					t.Errorf("found %+v", facts)
+				}
+			})
+		}
+	}
+}
+
+func TestSQLiteBlobs(t *testing.T) {
+	b := storetest.Backends[4]
+	f := newFarm(t, b)
+	f.Exec(t, "UPDATE "+f.Table("oauth_registered_consumer")+" SET oarc_consumer_key = CAST(oarc_consumer_key AS BLOB), oarc_grants = CAST(oarc_grants AS BLOB)")
+	f.Exec(t, "UPDATE "+f.Table("oauth_accepted_consumer")+" SET oaac_access_token = CAST(oaac_access_token AS BLOB)")
+	f.Exec(t, "UPDATE "+f.Table("oauth2_access_tokens")+" SET oaat_identifier = CAST(oaat_identifier AS BLOB)")
+	f.Exec(t, "UPDATE "+f.Table("user")+" SET user_name = CAST(user_name AS BLOB)")
+	for name, key := range map[string]validator.Key{"oauth1": f.oauth1, "oauth2": f.oauth2} {
+		facts, err := f.Store(t).Lookup(t.Context(), key)
+		if err != nil || facts.Consumer == nil || facts.Acceptance == nil || facts.User == nil || facts.User.Name != "User 50" {
+			t.Errorf("%s: %+v, %v", name, facts, err)
+		}
+	}
+}
+
+func TestSQLiteFile(t *testing.T) {
+	f := newFarm(t, storetest.Backends[3])
+	path := f.Config.DSN
+	f.Config.DSN = filepath.Join(filepath.Dir(path), "missing.sqlite")
+	if _, err := f.Store(t).Lookup(t.Context(), f.oauth1); err == nil {
+		t.Error("a file that is not there was read")
+	}
+	if matches, err := filepath.Glob(f.Config.DSN + "*"); err != nil || len(matches) > 0 {
+		t.Errorf("reading made %v, %v", matches, err)
+	}
+	f.Exec(t, "ALTER TABLE user RENAME TO gone")
+	f.Config.DSN = path
+	if _, err := f.Store(t).Lookup(t.Context(), f.oauth1); err == nil || !strings.Contains(err.Error(), "no such table: user") {
+		t.Errorf("without a table: %v", err)
+	}
+}
+
+func TestUnreadableID(t *testing.T) {
+	f := newFarm(t, storetest.Backends[3])
+	f.Exec(t, "UPDATE "+f.Table("oauth_accepted_consumer")+" SET oaac_user_id = 'nobody'")
+	if _, err := f.Store(t).Lookup(t.Context(), f.oauth1); err == nil || !strings.Contains(err.Error(), `oaac_user_id is "nobody"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func BenchmarkLookup(b *testing.B) {
+	for _, backend := range storetest.Backends {
+		f := newFarm(b, backend)
+		s := f.Store(b)
+		for name, key := range f.keys() {
+			b.Run(backend.Name+"/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := s.Lookup(b.Context(), key); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
