@@ -64,4 +64,6 @@ func (c *Cache) freshUntil(began int64, positive bool) int64 {
 }
 
 // jitter takes up to a tenth off, so that entries of one moment do not all end in one.
-func jitter(ttl time.Duration) time.Duration { return ttl - rand.N(ttl/10+1) }
+func jitter(ttl time.Duration) time.Duration {
+	return ttl - rand.N(ttl/10+1) //nolint:gosec // nobody gains by guessing it
+}

@@ -241,14 +241,14 @@ func TestWaitersOfAFailingFlight(t *testing.T) {
 
 // A stale entry must not outlive the answer that its row is gone.
 func TestWhatWasRevokedIsNotServedStale(t *testing.T) {
-	_, clk, next, s := failing(t)
+	c, clk, next, s := failing(t)
 	down := next.lookup
 	next.lookup = answering(false).lookup
 	clk.advance(time.Minute)
 	if mustLookup(t, s, key(1)).Positive() {
 		t.Fatal("still granted")
 	}
-	settle(s.(*store).cache)
+	settle(c)
 	next.lookup = down
 	clk.advance(5 * time.Second)
 	if f, err := s.Lookup(t.Context(), key(1)); !errors.Is(err, errDown) {
@@ -278,8 +278,8 @@ func TestAFloodOfRandomTokens(t *testing.T) {
 		settle(c)
 		for n := range flood {
 			mustLookup(t, s, key(n))
-			if c.held[0] > c.budget || c.held[1] > c.budget {
-				t.Fatalf("finished flights hold %v bytes, want at most %d each", c.held, c.budget)
+			if _, held := flights(c); max(held[0], held[1]) > c.budget {
+				t.Fatalf("finished flights hold %v bytes, want at most %d each", held, c.budget)
 			}
 		}
 		settle(c)
@@ -292,8 +292,9 @@ func TestAFloodOfRandomTokens(t *testing.T) {
 			t.Errorf("negative entries hold %d bytes, want 1 to %d", negative.Bytes, cfg.Size/16)
 		}
 		time.Sleep(20 * time.Second)
-		if held := c.Stats()[1].Bytes; held != 0 || len(c.flights) != 0 {
-			t.Errorf("%d bytes and %d flights are left of the flood", held, len(c.flights))
+		left, _ := flights(c)
+		if held := c.Stats()[1].Bytes; held != 0 || left != 0 {
+			t.Errorf("%d bytes and %d flights are left of the flood", held, left)
 		}
 	})
 }

@@ -72,8 +72,8 @@ func TestOneQueryForAllWhoAskAtOnce(t *testing.T) {
 					wantAsked(t, next, 2)
 				}
 				time.Sleep(2 * grace)
-				if len(c.flights) != 0 || c.held != [2]int64{} {
-					t.Errorf("%d flights and %v bytes are left", len(c.flights), c.held)
+				if left, held := flights(c); left != 0 || held != [2]int64{} {
+					t.Errorf("%d flights and %v bytes are left", left, held)
 				}
 			})
 		})
@@ -193,10 +193,11 @@ func TestPurgeForgets(t *testing.T) {
 func TestAnEntryOfAnOlderGenerationIsAMiss(t *testing.T) {
 	c := newCache(t, config())
 	next := answering(true)
-	s := c.Store(next, "id").(*store)
+	s := c.Store(next, "id")
 	k := key(1)
 	c.Purge()
-	c.keep(&entry[validator.Facts]{factsDigest(s.prefix, &k), 0, int64(time.Hour), granted("revoked")}, entryOverhead)
+	d := factsDigest(appendPart(appendPart(nil, kindFacts), "id"), &k)
+	c.keep(&entry[validator.Facts]{d, 0, int64(time.Hour), granted("revoked")}, entryOverhead)
 	settle(c)
 	if c.Stats()[0].Bytes == 0 {
 		t.Fatal("the entry was not stored")
@@ -294,8 +295,8 @@ func TestFlightsAreBounded(t *testing.T) {
 		close(gate)
 		wg.Wait()
 		mustLookup(t, s, key(maxRunning))
-		if c.held[1] > c.budget {
-			t.Errorf("finished flights hold %d bytes, want at most %d", c.held[1], c.budget)
+		if _, held := flights(c); held[1] > c.budget {
+			t.Errorf("finished flights hold %d bytes, want at most %d", held[1], c.budget)
 		}
 	})
 }

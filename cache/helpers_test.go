@@ -83,6 +83,12 @@ func settle(c *Cache) {
 	}
 }
 
+func flights(c *Cache) (n int, held [2]int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.flights), c.held
+}
+
 func key(n int) validator.Key {
 	return validator.Key{Wiki: "enwiki", Protocol: validator.OAuth1, Consumer: "c", Token: strconv.Itoa(n)}
 }

@@ -137,8 +137,8 @@ func nonceIDs(key *validator.Key, nonce string) (pair, id [16]byte) {
 }
 
 func secondID(s int64) (id [16]byte) {
-	const golden = 0x9e3779b97f4a7c15 // odd, so no two seconds meet; and it spreads them over the heads
-	binary.LittleEndian.PutUint64(id[:], uint64(s)*golden)
+	const golden = 0x9e3779b97f4a7c15                      // odd, so no two seconds meet; and it spreads them over the heads
+	binary.LittleEndian.PutUint64(id[:], uint64(s)*golden) //nolint:gosec // any number does
 	return id
 }
 

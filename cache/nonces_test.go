@@ -312,10 +312,10 @@ func TestNonceBytesAreHonest(t *testing.T) {
 			break
 		}
 	}
-	real := heap() - before
-	t.Logf("%d nonces, says %d bytes, holds %d", n.Len(), n.Bytes(), real)
-	if said := n.Bytes(); real > size*21/20 || real < said*19/20 {
-		t.Errorf("the heap holds %d bytes, want about %d", real, said)
+	holds := heap() - before
+	t.Logf("%d nonces, says %d bytes, holds %d", n.Len(), n.Bytes(), holds)
+	if said := n.Bytes(); holds > size*21/20 || holds < said*19/20 {
+		t.Errorf("the heap holds %d bytes, want about %d", holds, said)
 	}
 	runtime.KeepAlive(n)
 }
