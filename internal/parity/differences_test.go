@@ -1,7 +1,6 @@
 package parity_test
 
 import (
-	"bufio"
 	"os"
 	"strings"
 	"testing"
@@ -17,15 +16,14 @@ type difference struct {
 // case, with the gateway's verdict.
 func explained(t *testing.T) (cases map[string]difference, rows map[string]bool) {
 	t.Helper()
-	file, err := os.Open("testdata/differences.txt")
+	text, err := os.ReadFile("testdata/differences.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
 	cases, rows = map[string]difference{}, map[string]bool{}
 	row := ""
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		line := lines.Text()
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSuffix(line, "\n")
 		fields := strings.Fields(line)
 		switch {
 		case len(fields) == 0:

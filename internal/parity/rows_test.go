@@ -1,39 +1,25 @@
 package parity_test
 
 import (
-	"database/sql"
-	"path/filepath"
 	"testing"
-
-	_ "github.com/go-sql-driver/mysql"
-	_ "modernc.org/sqlite"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/parity"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 func TestMain(m *testing.M) { mariadb.Main(m) }
 
-// fill makes one wiki of the recorded farm in an empty database. The OAuth tables are enwiki's.
-func fill(t *testing.T, driver, dsn, wiki string) *sql.DB {
+// openWiki makes one wiki of the recorded farm. The OAuth tables are enwiki's; those of the others are empty.
+func openWiki(t *testing.T, driver, wiki string) storetest.Wiki {
 	t.Helper()
-	conn, err := sql.Open(driver, dsn)
-	if err != nil {
-		t.Fatal(err)
+	w := storetest.Backend{Driver: driver, Release: validator.Release139}.Open(t)
+	for _, statement := range parity.Rows(t, wiki) {
+		w.Exec(t, statement)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
-	schema := wikidb.WikiSchema
-	if wiki == "enwiki" {
-		schema = wikidb.Schema
-	}
-	for _, statement := range append(schema(driver, validator.Release139, ""), parity.Rows(t, wiki)...) {
-		if _, err := conn.ExecContext(t.Context(), statement); err != nil {
-			t.Fatalf("%s on %s: %v\n%.200s", wiki, driver, err, statement)
-		}
-	}
-	return conn
+	return w
 }
 
 func TestRows(t *testing.T) {
@@ -53,15 +39,10 @@ func TestRows(t *testing.T) {
 		"frwiki": {{"user_groups WHERE ug_user = 501", 3}},
 	} {
 		for _, driver := range []string{wikidb.MySQL, wikidb.SQLite} {
-			dsn := filepath.Join(t.TempDir(), "wiki.sqlite")
-			if driver == wikidb.MySQL {
-				server := mariadb.Start(t)
-				dsn = server.RootDSN(server.CreateDatabase(t))
-			}
-			conn := fill(t, driver, dsn, wiki)
+			w := openWiki(t, driver, wiki)
 			for _, c := range counts {
 				var got int
-				row := conn.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+c.of)
+				row := w.Rows.Conn.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+c.of)
 				if err := row.Scan(&got); err != nil || got != c.want {
 					t.Errorf("%s, %s: %d rows of %s, %v, want %d", driver, wiki, got, c.of, err, c.want)
 				}
