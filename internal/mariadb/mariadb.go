@@ -133,8 +133,22 @@ func (s *Server) create(installDB, mariadbd string) error {
 	if err := s.run(mariadbd); err != nil {
 		return err
 	}
-	s.root, err = sql.Open("mysql", s.RootDSN(""))
+	s.root, err = s.openRoot()
 	return err
+}
+
+// openRoot opens a pool that keeps its complaints to itself: a server that is stopped is no news here.
+func (s *Server) openRoot() (*sql.DB, error) {
+	c, err := mysql.ParseDSN(s.RootDSN(""))
+	if err != nil {
+		return nil, err
+	}
+	c.Logger = &mysql.NopLogger{}
+	connector, err := mysql.NewConnector(c)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
 }
 
 // common are the options that the creation of the data directory shares with the server.
@@ -180,7 +194,7 @@ func (s *Server) run(mariadbd string) error {
 
 // wait returns once the server answers on the socket, which it opens last.
 func (s *Server) wait(proc *process) error {
-	db, err := sql.Open("mysql", s.RootDSN(""))
+	db, err := s.openRoot()
 	if err != nil {
 		return err
 	}
@@ -221,7 +235,6 @@ func (s *Server) RootDSN(db string) string {
 	c := mysql.NewConfig()
 	c.User, c.Net, c.Addr, c.DBName = "root", "unix", s.socket(), db
 	c.Collation = "binary"
-	c.Logger = &mysql.NopLogger{}
 	return c.FormatDSN()
 }
 

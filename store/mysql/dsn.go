@@ -17,56 +17,42 @@ var options = map[string]bool{
 	"readTimeout": true, "timeout": true, "tls": true, "writeTimeout": true,
 }
 
-// refused says of other options of the driver what is wrong with them.
-var refused = map[string]string{
+// unsafe says of options that can be switched off what is wrong with them when they are on.
+var unsafe = map[string]string{
 	"allowAllFiles":            "a server could read this host's files",
 	"allowCleartextPasswords":  "it would show the password to whoever answers",
 	"allowFallbackToPlaintext": "it would go on without TLS when somebody in between asks for that",
 	"allowOldPasswords":        "that authentication was broken long ago",
 	"multiStatements":          "a lookup is one statement",
-	"charset":                  "the store reads bytes: leave it out",
-	"collation":                "the store reads bytes: leave it out",
-	"clientFoundRows":          useless,
-	"columnsWithAlias":         useless,
-	"maxAllowedPacket":         useless,
-	"rejectReadOnly":           useless,
-	"serverPubKey":             useless,
-	"strict":                   useless,
-	"timeTruncate":             useless,
 }
 
-const useless = "it has no use here: leave it out"
+// useless are the driver's other options. It panics at the sight of strict.
+var useless = map[string]bool{
+	"charset": true, "clientFoundRows": true, "collation": true, "columnsWithAlias": true, "maxAllowedPacket": true,
+	"rejectReadOnly": true, "serverPubKey": true, "strict": true, "timeTruncate": true,
+}
 
 // parseDSN reads a DSN of go-sql-driver/mysql. Errors name an option, and never quote the DSN: what a mistake
 // makes of one may be a part of the password.
 func parseDSN(dsn string) (*mysql.Config, error) {
 	const form = "want user:password@tcp(host:port)/database, or unix(path) in place of tcp(host:port)"
-	_, after, _ := cutLast(dsn, '/')
-	_, query, _ := strings.Cut(after, "?")
-	given := map[string]string{}
+	_, query, _ := strings.Cut(dsn[strings.LastIndexByte(dsn, '/')+1:], "?") // the driver's own way to find them
 	for option := range strings.SplitSeq(query, "&") {
 		name, value, ok := strings.Cut(option, "=")
-		if !ok {
-			continue // the driver passes over it
-		}
-		why, known := refused[name]
+		why, isUnsafe := unsafe[name]
 		switch {
-		case options[name]:
-		case known && value != "false" && value != "0":
+		case !ok: // the driver passes over it
+		case isUnsafe && value != "false" && value != "0":
 			return nil, fmt.Errorf("option %s is not allowed: %s", name, why)
-		case !known: // perhaps no option, but the rest of a password that was not escaped
+		case useless[name]:
+			return nil, fmt.Errorf("option %s is not allowed: the store reads bytes, and has no use for it", name)
+		case !isUnsafe && !options[name]: // perhaps no option, but the rest of a password that was not escaped
 			return nil, errors.New("malformed, or it has an option that is not known here: " + form)
+		case name == "tls":
+			if err := checkTLS(value); err != nil {
+				return nil, err
+			}
 		}
-		given[name] = value
-	}
-	switch tls := given["tls"]; strings.ToLower(tls) {
-	case "", "true", "false", "1", "0":
-	case "preferred":
-		return nil, errors.New("option tls=preferred is not allowed: it would go on without TLS when somebody in between asks for that")
-	case "skip-verify":
-		return nil, errors.New("option tls=skip-verify is not allowed: anybody could answer; name the server's authority with tls { ca <file> }")
-	default:
-		return nil, errors.New("option tls: want true or false; files are named with tls { }")
 	}
 	c, err := mysql.ParseDSN(dsn)
 	switch {
@@ -82,9 +68,14 @@ func parseDSN(dsn string) (*mysql.Config, error) {
 	return c, nil
 }
 
-func cutLast(s string, sep byte) (before, after string, found bool) {
-	if i := strings.LastIndexByte(s, sep); i >= 0 {
-		return s[:i], s[i+1:], true
+func checkTLS(value string) error {
+	switch strings.ToLower(value) {
+	case "true", "false", "1", "0":
+		return nil
+	case "preferred":
+		return errors.New("option tls=preferred is not allowed: " + unsafe["allowFallbackToPlaintext"])
+	case "skip-verify":
+		return errors.New("option tls=skip-verify is not allowed: anybody could answer; name the server's authority with tls { ca <file> }")
 	}
-	return s, "", false
+	return errors.New("option tls: want true or false; files are named with tls { }")
 }

@@ -1,0 +1,160 @@
+package store_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/store"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+const dsn = "gateway:s3cr3t@tcp(db.example:3306)/enwiki"
+
+func TestOpenRefuses(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, []byte("nothing"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		config store.Config
+		want   string
+	}{
+		"driver":           {store.Config{Driver: "postgres", DSN: dsn}, "importing github.com/caddy-mwoauth/caddy-mwoauth/store/postgres"},
+		"no driver":        {store.Config{DSN: dsn}, `unknown store driver "": this build has mysql, sqlite`},
+		"dsn":              {store.Config{Driver: "mysql", DSN: "s3cr3t"}, "dsn: malformed"},
+		"replica":          {store.Config{Driver: "mysql", DSN: dsn, Replicas: []string{dsn, "s3cr3t"}}, "replica 2: malformed"},
+		"replica database": {store.Config{Driver: "mysql", DSN: dsn, Replicas: []string{dsn + "2"}}, `it names database "enwiki2", the primary "enwiki"`},
+		"oauth_database":   {store.Config{Driver: "mysql", DSN: dsn, OAuthDatabase: "meta`; DROP"}, "want letters, digits, _ and -"},
+		"sqlite database":  {store.Config{Driver: "sqlite", DSN: "wiki.sqlite", OAuthDatabase: "meta"}, "reaches one database"},
+		"sqlite options":   {store.Config{Driver: "sqlite", DSN: "wiki.sqlite?mode=rwc"}, "want the path of the database file"},
+		"sqlite memory":    {store.Config{Driver: "sqlite", DSN: ":memory:"}, "want the path of the database file"},
+		"sqlite tls":       {store.Config{Driver: "sqlite", DSN: "wiki.sqlite", TLS: &store.TLS{}}, "tls: a file has none"},
+		"ca missing":       {store.Config{Driver: "mysql", DSN: dsn, TLS: &store.TLS{CA: empty + "x"}}, "tls ca: open " + empty + "x"},
+		"ca empty":         {store.Config{Driver: "mysql", DSN: dsn, TLS: &store.TLS{CA: empty}}, "no PEM certificate found"},
+		"cert alone":       {store.Config{Driver: "mysql", DSN: dsn, TLS: &store.TLS{Cert: empty}}, "cert and key belong together"},
+		"cert empty":       {store.Config{Driver: "mysql", DSN: dsn, TLS: &store.TLS{Cert: empty, Key: empty}}, "tls cert "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool, err := store.Open(test.config)
+			if err == nil {
+				_ = pool.Close()
+				t.Fatal("it was taken")
+			}
+			if !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "s3cr3t") {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestWikiNames(t *testing.T) {
+	pool := open(t, store.Config{Driver: "mysql", DSN: dsn})
+	for _, w := range []store.Wiki{
+		{Database: "*"},
+		{Database: "a`b"},
+		{Database: "a.b"},
+		{Database: "a b"},
+		{Database: "a{token}"},
+		{Database: "ä"},
+		{Database: "a\x00"},
+		{TablePrefix: "mw_`"},
+		{TablePrefix: "x."},
+		{TablePrefix: "--{"},
+		{TablePrefix: strings.Repeat("p", 65)},
+	} {
+		_, err := pool.Wiki(w).Lookup(t.Context(), validator.Key{Protocol: validator.OAuth1})
+		if err == nil || !strings.Contains(err.Error(), "want letters, digits, _ and -") && !strings.Contains(err.Error(), "longer than 64") {
+			t.Errorf("%+v: %v", w, err)
+		}
+	}
+	files := open(t, store.Config{Driver: "sqlite", DSN: "wiki.sqlite"})
+	if _, err := files.Wiki(store.Wiki{Database: "other"}).Lookup(t.Context(), validator.Key{}); err == nil || !strings.Contains(err.Error(), "reaches one database") {
+		t.Errorf("another database in SQLite: %v", err)
+	}
+}
+
+func open(t *testing.T, c store.Config) *store.Pool {
+	t.Helper()
+	pool, err := store.Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	return pool
+}
+
+// TestIdentities has one pair of configurations per setting that changes what is found.
+func TestIdentities(t *testing.T) {
+	base := store.Config{Driver: "mysql", DSN: dsn}
+	wiki := store.Wiki{Release: validator.Release147}
+	seen := map[string]string{}
+	for name, c := range map[string]struct {
+		config store.Config
+		wiki   store.Wiki
+	}{
+		"base":     {base, wiki},
+		"host":     {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "db.", "db2.", 1)}, wiki},
+		"user":     {store.Config{Driver: "mysql", DSN: "x" + dsn}, wiki},
+		"dsn db":   {store.Config{Driver: "mysql", DSN: dsn + "x"}, wiki},
+		"oauth db": {store.Config{Driver: "mysql", DSN: dsn, OAuthDatabase: "meta"}, wiki},
+		"replica":  {store.Config{Driver: "mysql", DSN: dsn, Replicas: []string{dsn}}, wiki},
+		"database": {base, store.Wiki{Release: validator.Release147, Database: "dewiki"}},
+		"prefix":   {base, store.Wiki{Release: validator.Release147, TablePrefix: "mw_"}},
+		"release":  {base, store.Wiki{Release: validator.Release139}},
+		"sqlite":   {store.Config{Driver: "sqlite", DSN: "wiki.sqlite"}, wiki},
+	} {
+		id := open(t, c.config).Wiki(c.wiki).Identity()
+		if other, taken := seen[id]; taken {
+			t.Errorf("%s and %s have one identity: %s", name, other, id)
+		}
+		if strings.Contains(id, "s3cr3t") {
+			t.Errorf("%s: the identity holds the password: %s", name, id)
+		}
+		seen[id] = name
+	}
+	again := open(t, store.Config{Driver: "mysql", DSN: strings.Replace(strings.Replace(dsn, "s3cr3t", "other", 1), "db.e", "DB.e", 1)})
+	if seen[again.Wiki(wiki).Identity()] != "base" {
+		t.Error("a changed password changes the identity")
+	}
+}
+
+func TestOAuthIdentity(t *testing.T) {
+	base := open(t, store.Config{Driver: "mysql", DSN: dsn}).OAuthIdentity()
+	for name, test := range map[string]struct {
+		config store.Config
+		same   bool
+	}{
+		"user and password": {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "gateway:s3cr3t", "me:pw", 1)}, true},
+		"named database":    {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "enwiki", "dewiki", 1), OAuthDatabase: "enwiki"}, true},
+		"replica":           {store.Config{Driver: "mysql", DSN: dsn, Replicas: []string{dsn}}, true},
+		"host":              {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "db.", "db2.", 1)}, false},
+		"port":              {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "3306", "3307", 1)}, false},
+		"database":          {store.Config{Driver: "mysql", DSN: dsn, OAuthDatabase: "meta"}, false},
+	} {
+		if same := open(t, test.config).OAuthIdentity() == base; same != test.same {
+			t.Errorf("%s: same identity: %v, want %v", name, same, test.same)
+		}
+	}
+}
+
+func TestSharedUserIDs(t *testing.T) {
+	for _, test := range []struct {
+		oauth, wiki string
+		want        bool
+	}{
+		{"", "", false},
+		{"enwiki", "", false},
+		{"meta", "", true},
+		{"meta", "meta", false},
+		{"enwiki", "dewiki", true},
+		{"", "dewiki", true},
+		{"", "enwiki", false},
+	} {
+		pool := open(t, store.Config{Driver: "mysql", DSN: dsn, OAuthDatabase: test.oauth})
+		if got := pool.Wiki(store.Wiki{Database: test.wiki}).SharedUserIDs(); got != test.want {
+			t.Errorf("OAuth tables in %q, wiki in %q: %v, want %v", test.oauth, test.wiki, got, test.want)
+		}
+	}
+}
