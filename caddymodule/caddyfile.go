@@ -1,0 +1,356 @@
+package caddymodule
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// UnmarshalCaddyfile reads one directive, or the global option of the same name, and reports all its mistakes
+// at once. Syntax:
+//
+//	oauth [<matcher>] {
+//	    store mysql|sqlite <dsn> {
+//	        replica           <dsn...>
+//	        table_prefix      <prefix>
+//	        oauth_database    <name>
+//	        tls {
+//	            ca          <file>
+//	            cert        <file>
+//	            key         <file>
+//	            server_name <name>
+//	        }
+//	        query_timeout     <duration>
+//	        max_open_conns    <number>
+//	        conn_max_lifetime <duration>
+//	    }
+//	    wiki                 <wiki id>
+//	    users                local
+//	    mediawiki            1.39|1.47
+//	    rules                standard
+//	    secret_key           <key>|none
+//	    public_key           <PEM or path...>
+//	    base_url             <scheme://host[:port]>
+//	    mode                 required|optional|strip
+//	    require              grant|group|consumer <value...>
+//	    block_disables_login on|off
+//	    timestamp_window     <duration>
+//	    max_form_size        <size>
+//	    cors_preflight       pass|check
+//	    credentials          keep|strip
+//	    cache {
+//	        size         <size>
+//	        ttl          <duration>
+//	        negative_ttl <duration>
+//	        max_stale    <duration>
+//	    }
+//	    nonces               memory [size <size>]
+//	    headers              <prefix>|off
+//	    errors               problem|caddy
+//	    realm                <text>
+//	}
+//
+// store, wiki, mediawiki and secret_key are required, but for `mode strip`. A subdirective that the site leaves
+// out is taken, whole, from the global option; require lines of both hold. Only require may be repeated. A size
+// is a number with one of the units B, kB, KiB, MB, MiB, GB and GiB.
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the directive's name
+	var mistakes []error
+	if d.NextArg() {
+		mistakes = append(mistakes, d.Errf("oauth takes no argument %q but a matcher", d.Val()))
+		d.RemainingArgs()
+	}
+	return errors.Join(append(mistakes, readBlock(d, h.subdirectives()))...)
+}
+
+// subdirective reads the rest of one line and of the block that it opens.
+type subdirective func(line *caddyfile.Dispenser) error
+
+func (h *Handler) subdirectives() map[string]subdirective {
+	return map[string]subdirective{
+		"store":                h.readStore,
+		"wiki":                 h.readWiki,
+		"users":                h.readUsers,
+		"mediawiki":            text(&h.MediaWiki, checkRelease),
+		"rules":                choice(&h.Rules, rulesChoice),
+		"secret_key":           secret(&h.SecretKey),
+		"public_key":           texts(&h.PublicKey),
+		"base_url":             text(&h.BaseURL, checkBaseURL),
+		"mode":                 choice(&h.Mode, modeChoice),
+		"require":              h.readRequire,
+		"block_disables_login": onOff(&h.BlockDisablesLogin),
+		"timestamp_window":     duration(&h.TimestampWindow),
+		"max_form_size":        size(&h.MaxFormSize),
+		"cors_preflight":       choice(&h.CORSPreflight, preflightChoice),
+		"credentials":          choice(&h.Credentials, credentialsChoice),
+		"cache":                h.readCache,
+		"nonces":               h.readNonces,
+		"headers":              text(&h.Headers, checkPrefix),
+		"errors":               choice(&h.Errors, errorsChoice),
+		"realm":                text(&h.Realm, checkRealm),
+	}
+}
+
+func (h *Handler) readStore(line *caddyfile.Dispenser) error {
+	s := new(Store)
+	h.Store = s
+	var mistakes []error
+	switch args := line.RemainingArgs(); {
+	case len(args) != 2 || args[1] == "":
+		// The arguments are not quoted: one of them may be a DSN with its password.
+		mistakes = append(mistakes, line.Err("store takes a driver and a DSN"))
+	default:
+		s.Driver, s.DSN = args[0], args[1]
+		if err := driverChoice.check(s.Driver); err != nil {
+			mistakes = append(mistakes, line.WrapErr(err))
+		}
+	}
+	return errors.Join(append(mistakes, readBlock(line, map[string]subdirective{
+		"replica":           texts(&s.Replicas),
+		"table_prefix":      text(&s.TablePrefix, nil),
+		"oauth_database":    text(&s.OAuthDatabase, nil),
+		"tls":               s.readTLS,
+		"query_timeout":     duration(&s.QueryTimeout),
+		"max_open_conns":    number(&s.MaxOpenConns),
+		"conn_max_lifetime": duration(&s.ConnMaxLifetime),
+	}))...)
+}
+
+func (s *Store) readTLS(line *caddyfile.Dispenser) error {
+	s.TLS = new(TLS)
+	return errors.Join(noMoreArgs(line), readBlock(line, map[string]subdirective{
+		"ca":          text(&s.TLS.CA, nil),
+		"cert":        text(&s.TLS.Cert, nil),
+		"key":         text(&s.TLS.Key, nil),
+		"server_name": text(&s.TLS.ServerName, nil),
+	}))
+}
+
+func (h *Handler) readWiki(line *caddyfile.Dispenser) error {
+	args := line.RemainingArgs()
+	if farm := line.WrapErr(notBuilt("a farm of wikis")); line.NextBlock(0) {
+		return farm
+	}
+	if len(args) != 1 {
+		return line.Err("wiki takes one wiki id")
+	}
+	h.Wiki = args[0]
+	return wrap(line, checkWiki(h.Wiki))
+}
+
+func (h *Handler) readUsers(line *caddyfile.Dispenser) error {
+	h.Users = new(Users)
+	if !line.NextArg() {
+		return line.Err("users takes one value")
+	}
+	h.Users.Source = line.Val()
+	if err := usersChoice.check(h.Users.Source); err != nil {
+		return line.WrapErr(err)
+	}
+	return noMore(line)
+}
+
+func (h *Handler) readRequire(line *caddyfile.Dispenser) error {
+	args := line.RemainingArgs()
+	if len(args) < 2 {
+		return line.Err("require takes grant, group or consumer, and at least one value")
+	}
+	r := Requirement{Kind: args[0], Values: args[1:]}
+	h.Require = append(h.Require, r)
+	return errors.Join(wrap(line, r.check()), noBlock(line))
+}
+
+func (h *Handler) readCache(line *caddyfile.Dispenser) error {
+	c := new(Cache)
+	h.Cache = c
+	return errors.Join(noMoreArgs(line), readBlock(line, map[string]subdirective{
+		"size":         size(&c.Size),
+		"ttl":          duration(&c.TTL),
+		"negative_ttl": duration(&c.NegativeTTL),
+		"max_stale":    duration(&c.MaxStale),
+	}))
+}
+
+func (h *Handler) readNonces(line *caddyfile.Dispenser) error {
+	n := new(Nonces)
+	h.Nonces = n
+	if !line.NextArg() {
+		return line.Err("nonces takes memory")
+	}
+	n.Backend = line.Val()
+	if err := noncesChoice.check(n.Backend); err != nil {
+		return line.WrapErr(err)
+	}
+	if !line.NextArg() {
+		return noBlock(line)
+	}
+	if line.Val() != "size" {
+		return line.Err("nonces memory: unknown argument: want size")
+	}
+	return size(&n.Size)(line)
+}
+
+// readBlock reads a block, line by line, and collects what is wrong with each.
+func readBlock(d *caddyfile.Dispenser, known map[string]subdirective) error {
+	var mistakes []error
+	seen := make(map[string]bool)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		line := d.NewFromNextSegment()
+		line.Next()
+		name := line.Val()
+		read, found := known[name]
+		switch {
+		case !found:
+			mistakes = append(mistakes, line.Errf("unknown subdirective %q", name))
+		case seen[name] && name != "require":
+			mistakes = append(mistakes, line.Errf("%s is given more than once", name))
+		default:
+			mistakes = append(mistakes, read(line))
+		}
+		seen[name] = true
+	}
+	return errors.Join(mistakes...)
+}
+
+// text reads one value. A value with placeholders can only be checked once they are known.
+func text(to *string, check func(string) error) subdirective {
+	return func(line *caddyfile.Dispenser) error {
+		if err := oneValue(line, to, true); err != nil {
+			return err
+		}
+		if check == nil || strings.Contains(*to, "{") {
+			return nil
+		}
+		return wrap(line, check(*to))
+	}
+}
+
+// secret reads one value that no message quotes.
+func secret(to *string) subdirective {
+	return func(line *caddyfile.Dispenser) error { return oneValue(line, to, false) }
+}
+
+func oneValue(line *caddyfile.Dispenser, to *string, quote bool) error {
+	name := line.Val()
+	args := line.RemainingArgs()
+	switch {
+	case len(args) == 0 || args[0] == "":
+		return line.Errf("%s: value missing", name)
+	case len(args) > 1 && quote:
+		return line.Errf("%s takes one value: unexpected %q", name, args[1])
+	case len(args) > 1:
+		return line.Errf("%s takes one value", name)
+	}
+	*to = args[0]
+	return noBlock(line)
+}
+
+// texts reads one or more values, which no message quotes.
+func texts(to *[]string) subdirective {
+	return func(line *caddyfile.Dispenser) error {
+		name := line.Val()
+		if *to = line.RemainingArgs(); len(*to) == 0 || slices.Contains(*to, "") {
+			return line.Errf("%s: value missing", name)
+		}
+		return noBlock(line)
+	}
+}
+
+func choice(to *string, of choices) subdirective {
+	return func(line *caddyfile.Dispenser) error {
+		if err := oneValue(line, to, true); err != nil {
+			return err
+		}
+		return wrap(line, of.check(*to))
+	}
+}
+
+func onOff(to **bool) subdirective {
+	return func(line *caddyfile.Dispenser) error {
+		var word string
+		if err := choice(&word, onOffChoice)(line); err != nil {
+			return err
+		}
+		on := word == "on"
+		*to = &on
+		return nil
+	}
+}
+
+// The following do not take 0: left out means the default in JSON, and no setting has a use for it.
+
+func duration(to *caddy.Duration) subdirective {
+	return func(line *caddyfile.Dispenser) error {
+		name, value := line.Val(), ""
+		if err := oneValue(line, &value, true); err != nil {
+			return err
+		}
+		d, err := caddy.ParseDuration(value)
+		if err != nil || d <= 0 {
+			return line.Errf("%s: %q is no duration: want one like 5m", name, value)
+		}
+		*to = caddy.Duration(d)
+		return nil
+	}
+}
+
+func number(to *int) subdirective {
+	return func(line *caddyfile.Dispenser) error {
+		name, value := line.Val(), ""
+		if err := oneValue(line, &value, true); err != nil {
+			return err
+		}
+		n, err := strconv.Atoi(value)
+		if err != nil || n <= 0 {
+			return line.Errf("%s: %q is no positive number", name, value)
+		}
+		*to = n
+		return nil
+	}
+}
+
+func size(to *int64) subdirective {
+	return func(line *caddyfile.Dispenser) error {
+		name, value := line.Val(), ""
+		if err := oneValue(line, &value, true); err != nil {
+			return err
+		}
+		n, ok := parseSize(value)
+		if !ok {
+			return line.Errf("%s: %q is no size: want one like 64MiB", name, value)
+		}
+		*to = n
+		return nil
+	}
+}
+
+func noMore(line *caddyfile.Dispenser) error {
+	return errors.Join(noMoreArgs(line), noBlock(line))
+}
+
+func noMoreArgs(line *caddyfile.Dispenser) error {
+	name := line.Val()
+	if args := line.RemainingArgs(); len(args) > 0 {
+		return line.Errf("unexpected %q after %s", args[0], name)
+	}
+	return nil
+}
+
+func noBlock(line *caddyfile.Dispenser) error {
+	if line.Next() {
+		return line.Errf("unexpected %q", line.Val())
+	}
+	return nil
+}
+
+// wrap adds file and line to an error, if it is one.
+func wrap(line *caddyfile.Dispenser, err error) error {
+	if err == nil {
+		return nil
+	}
+	return line.WrapErr(err)
+}

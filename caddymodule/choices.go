@@ -1,0 +1,165 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// choices are the words that one setting can be; the first is its default.
+type choices struct {
+	setting string
+	built   []string
+	later   []string // part of the grammar, but not built yet
+	// unquoted says that a wrong word is not told: it may be a DSN or URL with its password, out of place.
+	unquoted bool
+}
+
+const (
+	modeRequired = "required"
+	modeOptional = "optional"
+	modeStrip    = "strip"
+
+	errorsProblem = "problem"
+	errorsCaddy   = "caddy"
+
+	keep  = "keep"
+	strip = "strip"
+	pass  = "pass"
+	check = "check"
+	none  = "none"
+	off   = "off"
+)
+
+var (
+	driverChoice      = choices{setting: "store", built: []string{"mysql", "sqlite"}, unquoted: true}
+	usersChoice       = choices{setting: "users", built: []string{"local"}, later: []string{"centralauth"}}
+	rulesChoice       = choices{setting: "rules", built: []string{"standard"}, later: []string{"mediawiki"}}
+	modeChoice        = choices{setting: "mode", built: []string{modeRequired, modeOptional, modeStrip}, later: []string{"observe"}}
+	preflightChoice   = choices{setting: "cors_preflight", built: []string{pass, check}}
+	credentialsChoice = choices{setting: "credentials", built: []string{keep, strip}}
+	noncesChoice      = choices{setting: "nonces", built: []string{"memory"}, later: []string{"redis"}, unquoted: true}
+	errorsChoice      = choices{setting: "errors", built: []string{errorsProblem, errorsCaddy}, later: []string{"mediawiki"}}
+	onOffChoice       = choices{setting: "block_disables_login", built: []string{"on", off}}
+	kindChoice        = choices{setting: "require", built: []string{"grant", "group", "consumer"}}
+)
+
+// check says what is wrong with a word.
+func (c choices) check(word string) error {
+	switch {
+	case slices.Contains(c.built, word):
+		return nil
+	case slices.Contains(c.later, word):
+		return notBuilt(c.setting + " " + word)
+	case c.unquoted:
+		return fmt.Errorf("%s: unknown value: want %s", c.setting, strings.Join(c.built, " or "))
+	default:
+		return fmt.Errorf("%s: unknown value %q: want %s", c.setting, word, strings.Join(c.built, " or "))
+	}
+}
+
+func notBuilt(what string) error { return fmt.Errorf("%s is not built yet", what) }
+
+// checkRelease tells a release that is to come from one that is none.
+func checkRelease(s string) error {
+	_, err := validator.ParseRelease(s)
+	if err == nil {
+		return nil
+	}
+	if minor, err := strconv.ParseUint(strings.TrimPrefix(s, "1."), 10, 8); err == nil &&
+		s == "1."+strconv.FormatUint(minor, 10) && minor >= 35 && minor <= 47 {
+		return notBuilt("mediawiki " + s)
+	}
+	return err
+}
+
+func checkWiki(id string) error {
+	if strings.Contains(id, "{http.") || strings.Contains(id, "{vars.") {
+		return fmt.Errorf("wiki %s: %w", id, notBuilt("a farm of wikis"))
+	}
+	if strings.Contains(id, "{") {
+		return nil // of the configuration: checked when it is known
+	}
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	}
+	if id == "" || len(id) > 64 || strings.ContainsFunc(id, odd) {
+		return fmt.Errorf("wiki: %q is no wiki id: want 1 to 64 of A-Z, a-z, 0-9, _ and -", id)
+	}
+	return nil
+}
+
+func checkBaseURL(s string) error {
+	if _, _, err := validator.ParseBaseURL(s); err != nil {
+		return fmt.Errorf("base_url: %w", err)
+	}
+	return nil
+}
+
+func (r Requirement) check() error {
+	if err := kindChoice.check(r.Kind); err != nil {
+		return err
+	}
+	if len(r.Values) == 0 || slices.Contains(r.Values, "") {
+		return fmt.Errorf("require %s: value missing", r.Kind)
+	}
+	return nil
+}
+
+// checkRealm holds the realm to what a quoted-string can carry (RFC 9110 section 5.6.4).
+func checkRealm(s string) error {
+	if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7E }) {
+		return fmt.Errorf("realm: %q is not printable ASCII", s)
+	}
+	return nil
+}
+
+// neededHeaders would be taken from requests by a careless prefix.
+var neededHeaders = []string{
+	"accept", "authorization", "connection", "content-length", "content-type", "cookie", "expect", "host", "origin", "te",
+	"trailer", "transfer-encoding", "upgrade", "sec-websocket-key", "sec-websocket-version", "x-forwarded-for",
+	"x-forwarded-host", "x-forwarded-proto", "x-requested-with",
+}
+
+func checkPrefix(prefix string) error {
+	if prefix == off {
+		return nil
+	}
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-'
+	}
+	if len(prefix) > 64 || !strings.HasSuffix(prefix, "-") || strings.HasPrefix(prefix, "-") || strings.ContainsFunc(prefix, odd) {
+		return fmt.Errorf("headers: %q is no prefix: want letters, digits and -, with - at its end", prefix)
+	}
+	for _, name := range neededHeaders {
+		if strings.HasPrefix(name, strings.ToLower(prefix)) {
+			return fmt.Errorf("headers: every request would lose its %s header to the prefix %q", name, prefix)
+		}
+	}
+	return nil
+}
+
+func checkSecretKey(key string) error {
+	if key != strings.TrimSpace(key) {
+		return errors.New("secret_key begins or ends with white space")
+	}
+	return nil
+}
+
+var sizeUnits = map[string]int64{
+	"": 1, "B": 1,
+	"kB": 1e3, "MB": 1e6, "GB": 1e9,
+	"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+}
+
+// parseSize reads a positive number of bytes with its unit.
+func parseSize(s string) (int64, bool) {
+	digits := strings.TrimRight(s, "kKMGiB")
+	unit, known := sizeUnits[s[len(digits):]]
+	n, err := strconv.ParseUint(digits, 10, 32)
+	return int64(n) * unit, known && err == nil && n > 0
+}

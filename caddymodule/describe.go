@@ -1,0 +1,132 @@
+package caddymodule
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// describe tells the core what the client sent: method and target before any rewrite, for that is what it signed.
+// It says false for a CONNECT that opens no WebSocket.
+func describe(r *http.Request) (validator.Request, bool) {
+	ctx := r.Context()
+	method, target := r.Method, r.RequestURI
+	if original, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		method, target = original.Method, original.RequestURI
+	}
+	if method == http.MethodConnect {
+		// RFC 8441, RFC 9220: over HTTP/1.1 the same handshake is a GET, and clients sign it as one.
+		if !opensWebSocket(r) {
+			return validator.Request{}, false
+		}
+		method = http.MethodGet
+	}
+	d := validator.Request{
+		Method:        method,
+		Scheme:        "http",
+		Host:          r.Host,
+		Target:        target,
+		Authorization: r.Header["Authorization"],
+		ContentType:   r.Header["Content-Type"],
+	}
+	if r.TLS != nil {
+		d.Scheme = "https"
+	}
+	if ip, ok := caddyhttp.GetVar(ctx, caddyhttp.ClientIPVarKey).(string); ok {
+		d.ClientIP, _ = netip.ParseAddr(ip) // a client that has none may use no consumer that asks for one
+	}
+	if trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool); trusted {
+		describeForwarded(&d, r)
+	}
+	if r.Body != nil && r.Body != http.NoBody {
+		d.Form = func(limit int64) ([]byte, error) { return readForm(r, limit) }
+	}
+	return d, true
+}
+
+// opensWebSocket reads :protocol where net/http and quic-go put it.
+func opensWebSocket(r *http.Request) bool {
+	switch r.ProtoMajor {
+	case 2:
+		protocol := r.Header[":protocol"]
+		return len(protocol) == 1 && protocol[0] == "websocket"
+	case 3:
+		return r.Proto == "websocket"
+	}
+	return false
+}
+
+// describeForwarded takes over what a trusted proxy says of the client's own request.
+func describeForwarded(d *validator.Request, r *http.Request) {
+	switch proto := only(r.Header["X-Forwarded-Proto"]); {
+	case strings.EqualFold(proto, "http"):
+		d.Scheme = "http"
+	case strings.EqualFold(proto, "https"):
+		d.Scheme = "https"
+	}
+	if host := only(r.Header["X-Forwarded-Host"]); host != "" {
+		d.Host = host
+	}
+	d.SpoofableIP = spoofable(d.ClientIP, r)
+}
+
+// only gives the value of a header that has just one. In a list nobody knows which is the proxy's own.
+func only(lines []string) string {
+	if len(lines) != 1 || strings.Contains(lines[0], ",") {
+		return ""
+	}
+	return strings.TrimSpace(lines[0])
+}
+
+// spoofable says whether a client behind a trusted proxy can choose its address: without trusted_proxies_strict,
+// Caddy takes the leftmost one of X-Forwarded-For, which is what the client itself has sent.
+func spoofable(client netip.Addr, r *http.Request) bool {
+	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return true
+	}
+	if server.TrustedProxiesStrict > 0 {
+		return false
+	}
+	for _, name := range server.ClientIPHeaders {
+		if len(r.Header.Values(name)) > 0 {
+			return true
+		}
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err != nil || peer.Addr().WithZone("") != client
+}
+
+// readForm reads the whole body, of at most limit bytes, and puts it back byte for byte. It is not decompressed:
+// what is signed is what was sent.
+func readForm(r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, validator.ErrFormTooLarge
+	}
+	body := r.Body
+	form, err := io.ReadAll(io.LimitReader(body, limit+1))
+	r.Body = &readBody{Reader: io.MultiReader(bytes.NewReader(form), body), Closer: body}
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) || int64(len(form)) > limit {
+		return nil, validator.ErrFormTooLarge
+	}
+	return form, err
+}
+
+// readBody is a body that begins with what was read of it.
+type readBody struct {
+	io.Reader
+	io.Closer
+}
+
+// isPreflight says whether a browser asks whether it may send a cross-origin request (Fetch, CORS-preflight).
+// It never sends credentials with the question.
+func isPreflight(method string, h http.Header) bool {
+	return method == http.MethodOptions && len(h["Origin"]) > 0 && len(h["Access-Control-Request-Method"]) > 0
+}

@@ -1,0 +1,67 @@
+package caddymodule
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// refusalLog writes one line per refusal. Of each reason it writes the first ten within a second, and then one in
+// a thousand: a flood of bad requests does not fill the disk, nor hide another reason.
+type refusalLog struct{ log *zap.Logger }
+
+func newRefusalLog(log *zap.Logger) *refusalLog {
+	return &refusalLog{log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Second, 10, 1000)
+	}))}
+}
+
+// refusalMessages has a message per reason, by which the sampler tells them apart.
+var refusalMessages = func() []string {
+	var all []string
+	for _, reason := range validator.Reasons() {
+		all = append(all, "refused: "+reason.String())
+	}
+	return all
+}()
+
+// refused logs a refusal, and the cause of one that is no fault of the client.
+func (l *refusalLog) refused(r *http.Request, request *validator.Request, d *validator.Decision, wiki string) {
+	level := zapcore.InfoLevel
+	if d.Verdict == validator.Unavailable {
+		level = zapcore.ErrorLevel
+		if r.Context().Err() != nil {
+			level = zapcore.DebugLevel // the client has left: that is why
+		}
+	}
+	entry := l.log.Check(level, refusalMessages[d.Reason])
+	if entry == nil {
+		return
+	}
+	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	entry.Write(
+		zap.String("reason", d.Reason.String()),
+		zap.String("protocol", d.Protocol.String()),
+		zap.String("consumer_key", bounded(d.Consumer)),
+		zap.String("client_ip", ip),
+		zap.String("wiki", wiki),
+		zap.Error(d.Err),
+	)
+}
+
+// maxLogged bounds a consumer key in a log, in bytes. Keys have 32.
+const maxLogged = 64
+
+// bounded makes what a client has sent fit for a log.
+func bounded(s string) string {
+	if len(s) > maxLogged {
+		s = s[:maxLogged]
+	}
+	return strings.ToValidUTF8(s, "?")
+}

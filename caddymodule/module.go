@@ -1,0 +1,224 @@
+// Package caddymodule is the Caddy module http.handlers.oauth with its directive oauth: everything here that
+// knows Caddy. What it asks the core is in package validator.
+package caddymodule
+
+import (
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func init() {
+	caddy.RegisterModule(new(Handler))
+	httpcaddyfile.RegisterHandlerDirective("oauth", parseDirective)
+	httpcaddyfile.RegisterDirectiveOrder("oauth", httpcaddyfile.Before, "basic_auth")
+	httpcaddyfile.RegisterGlobalOption("oauth", parseGlobalOption)
+}
+
+// Handler checks the OAuth 1.0a signatures and OAuth 2 bearer tokens of a MediaWiki site, by the tables of
+// MediaWiki's OAuth extension, and hands the handlers after it a proven identity in request headers.
+//
+// Request headers (with the default prefix, each absent when it has nothing to say): `X-OAuth-User-Id` (central
+// id), `X-OAuth-User-Name`, `X-OAuth-Groups`, `X-OAuth-Grants`, `X-OAuth-Consumer-Key`, `X-OAuth-Consumer-Name`,
+// `X-OAuth-Version` (`1.0a` or `2.0`), `X-OAuth-Wiki`, `X-OAuth-Owner-Only` (`true`). Whatever a client sends
+// under such names, in any spelling that a backend could take for them, is removed first, from headers and
+// trailers, also where a request passes without a credential. In values, bytes outside 0x20 to 0x7E, `%`, outer
+// blanks and, within lists, `,` are percent-encoded.
+//
+// Placeholders:
+//
+// Placeholder | Description
+// ------------|------------
+// `{http.auth.user.id}` | Central user id; empty for a client's own token
+// `{http.auth.user.name}` | User name
+// `{http.auth.user.groups}` | Stored, unexpired groups, comma-separated and encoded as in the header
+// `{http.auth.user.grants}` | Grants, likewise
+// `{http.auth.user.consumer_key}` | Key of the consumer
+// `{http.auth.user.consumer_name}` | Name of the consumer
+// `{http.auth.user.version}` | `1.0a` or `2.0`
+// `{http.auth.user.wiki}` | Id of the wiki
+// `{http.oauth.reason}` | Why the request was refused, as a stable name; `ok` when it was not
+//
+// Every setting that is a text may hold placeholders of the configuration, such as `{env.X}` and
+// `{file./path}`. One that is unknown or empty is an error.
+type Handler struct {
+	// The database with the tables of MediaWiki's OAuth extension. Required.
+	Store *Store `json:"store,omitempty"`
+
+	// Id of the wiki that requests are for: 1 to 64 of A-Z, a-z, 0-9, `_` and `-`. Required.
+	Wiki string `json:"wiki,omitempty"`
+
+	// Where user ids come from.
+	Users *Users `json:"users,omitempty"`
+
+	// The release of MediaWiki whose rules hold: `1.39` or `1.47`. Required.
+	MediaWiki string `json:"mediawiki,omitempty"`
+
+	// `standard` (default): RFC 5849, 6750 and 9110 say how a credential is read and signed, MediaWiki says
+	// who may do what.
+	Rules string `json:"rules,omitempty"`
+
+	// `$wgOAuthSecretKey` of the wiki, or its `$wgSecretKey` when that is not set; `none` when the wiki uses
+	// secrets as they are stored. Use `{file.*}` or `{env.*}` to keep it out of the configuration. Required.
+	SecretKey string `json:"secret_key,omitempty"`
+
+	// `$wgOAuth2PublicKey` of the wiki: PEM, or paths of PEM files, read when the configuration is loaded.
+	// Several during a change of keys. Without any, every bearer token is refused.
+	PublicKey []string `json:"public_key,omitempty"`
+
+	// What clients sign (`$wgServer`), as `scheme://host[:port]`. Default: scheme and host of the request, or
+	// what a trusted proxy says in `X-Forwarded-Proto` and `X-Forwarded-Host`.
+	BaseURL string `json:"base_url,omitempty"`
+
+	// What becomes of a request without credentials: `required` (default) refuses it, `optional` passes it as
+	// anonymous. A credential that does not hold is refused by both. `strip` passes every request unverified
+	// and only takes the identity headers away: for paths that the site leaves open.
+	Mode string `json:"mode,omitempty"`
+
+	// What the identity must have, beside being proven. All must hold.
+	Require []Requirement `json:"require,omitempty"`
+
+	// Whether a blocked user is refused (`$wgBlockDisablesLogin`). Default: true.
+	BlockDisablesLogin *bool `json:"block_disables_login,omitempty"`
+
+	// How far an OAuth 1.0a timestamp may be from the present, either way; 1s to 1h. Default: 5m.
+	TimestampWindow caddy.Duration `json:"timestamp_window,omitempty"`
+
+	// Size of the largest signed form body, in bytes. Default: 8 MiB.
+	MaxFormSize int64 `json:"max_form_size,omitempty"`
+
+	// Whether a CORS preflight without credentials passes: `pass` (default), or `check` to treat it like any
+	// other request.
+	CORSPreflight string `json:"cors_preflight,omitempty"`
+
+	// `keep` (default) leaves the credential on the request, `strip` takes it out of a request that passes:
+	// the Authorization header and the oauth_ parameters of the query.
+	Credentials string `json:"credentials,omitempty"`
+
+	// What is remembered of the database and of verified tokens. Handlers that agree in all of it share the
+	// memory.
+	Cache *Cache `json:"cache,omitempty"`
+
+	// The memory of OAuth 1.0a nonces. All handlers of one OAuth database share it, also across reloads.
+	Nonces *Nonces `json:"nonces,omitempty"`
+
+	// Prefix of the identity headers; default: `X-OAuth-`. `off`: none are set; names with the default prefix
+	// are still removed.
+	Headers string `json:"headers,omitempty"`
+
+	// How a refusal is answered: `problem` (default) writes RFC 9457 JSON, `caddy` sets the challenges and
+	// returns an error for handle_errors.
+	Errors string `json:"errors,omitempty"`
+
+	// Realm of the challenges. Default: `MediaWiki`.
+	Realm string `json:"realm,omitempty"`
+
+	settings
+	mistakes error // found by Provision, told by Validate
+	lease    atomic.Pointer[lease]
+	log      *refusalLog
+}
+
+// Store is a database with MediaWiki's tables.
+type Store struct {
+	// `mysql` or `sqlite`.
+	Driver string `json:"driver,omitempty"`
+
+	// Where the database is, in the driver's own form: `user:password@tcp(host:port)/database` or a path.
+	DSN string `json:"dsn,omitempty"`
+
+	// DSNs of replicas, read in turn. What a replica does not have is asked of the primary.
+	Replicas []string `json:"replicas,omitempty"`
+
+	// Prefix of table names (`$wgDBprefix`).
+	TablePrefix string `json:"table_prefix,omitempty"`
+
+	// The database that holds the OAuth tables, when it is not the DSN's own.
+	OAuthDatabase string `json:"oauth_database,omitempty"`
+
+	// TLS to the database server.
+	TLS *TLS `json:"tls,omitempty"`
+
+	// Bound of one query. Default: 2s.
+	QueryTimeout caddy.Duration `json:"query_timeout,omitempty"`
+
+	// Bound of open connections per server. Default: 16.
+	MaxOpenConns int `json:"max_open_conns,omitempty"`
+
+	// Age at which a connection is replaced. Default: 5m.
+	ConnMaxLifetime caddy.Duration `json:"conn_max_lifetime,omitempty"`
+}
+
+// TLS says how the database server is trusted, and what it is shown. Files are read when the configuration is
+// loaded.
+type TLS struct {
+	// PEM file of the authorities that the server's certificate is checked against. Default: the system's.
+	CA string `json:"ca,omitempty"`
+
+	// PEM file of the client's certificate.
+	Cert string `json:"cert,omitempty"`
+
+	// PEM file of the client's key.
+	Key string `json:"key,omitempty"`
+
+	// Name that the server's certificate must have. Default: the host of the DSN.
+	ServerName string `json:"server_name,omitempty"`
+}
+
+// Users says where user ids come from.
+type Users struct {
+	// `local` (default): the wiki's own user table.
+	Source string `json:"source,omitempty"`
+}
+
+// Requirement holds when the identity has one of the values.
+type Requirement struct {
+	// `grant`, `group` or `consumer` (its key).
+	Kind string `json:"kind,omitempty"`
+
+	Values []string `json:"values,omitempty"`
+}
+
+// Cache bounds what is remembered.
+type Cache struct {
+	// Memory in bytes. Default: 64 MiB.
+	Size int64 `json:"size,omitempty"`
+
+	// How long a credential that was found is fresh. Default: 1m.
+	TTL caddy.Duration `json:"ttl,omitempty"`
+
+	// How long it is remembered that a credential was not found. Default: 5s.
+	NegativeTTL caddy.Duration `json:"negative_ttl,omitempty"`
+
+	// How long a credential that was found may be used while the database cannot be asked. Default: 5m.
+	MaxStale caddy.Duration `json:"max_stale,omitempty"`
+}
+
+// Nonces bounds the memory of nonces.
+type Nonces struct {
+	// `memory` (default): of this process.
+	Backend string `json:"backend,omitempty"`
+
+	// Memory in bytes. Of handlers that share one memory, the first decides. Default: 64 MiB.
+	Size int64 `json:"size,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.oauth",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyfile.Unmarshaler       = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

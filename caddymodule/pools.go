@@ -1,0 +1,194 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/cache"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// What outlives a configuration. Each has a pool of its own, so that a changed setting of one leaves the others
+// warm.
+var (
+	databases     = caddy.NewUsagePool() // of *database
+	caches        = caddy.NewUsagePool() // of *memory
+	nonceMemories = caddy.NewUsagePool() // of *nonceMemory
+)
+
+type database struct{ *store.Pool }
+
+func (d *database) Destruct() error { return d.Close() }
+
+type memory struct{ *cache.Cache }
+
+func (m *memory) Destruct() error {
+	metrics.retire(m.Stats())
+	m.Close()
+	return nil
+}
+
+type nonceMemory struct {
+	*cache.Nonces
+	size int64
+}
+
+func (*nonceMemory) Destruct() error { return nil }
+
+// lease is one configuration's share in the pools. The configuration and each request inside hold it; it ends
+// when the last has let go, for Caddy cleans up a configuration while its requests are still being served.
+type lease struct {
+	verifier verifier
+	holders  atomic.Int64
+	taken    []taken
+}
+
+// verifier is what a Handler asks of the core.
+type verifier interface {
+	Verify(ctx context.Context, r validator.Request) validator.Decision
+}
+
+type taken struct {
+	pool *caddy.UsagePool
+	key  string
+}
+
+// hold says whether the lease is still on, and if so holds it.
+func (l *lease) hold() bool {
+	for {
+		n := l.holders.Load()
+		if n == 0 {
+			return false
+		}
+		if l.holders.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// release lets go of the lease.
+func (l *lease) release() {
+	if l.holders.Add(-1) == 0 {
+		// Closing a database waits for its running queries: not in the way of a request.
+		go l.end()
+	}
+}
+
+func (l *lease) end() {
+	for _, t := range l.taken {
+		_, _ = t.pool.Delete(t.key) // closing has failed: there is nothing left to try
+	}
+}
+
+// enter gives the handler's lease, held. A request that reaches the handler after its configuration was cleaned
+// up, late from a handler before it, takes a new one for itself.
+func (h *Handler) enter() (*lease, error) {
+	if l := h.lease.Load(); l != nil && l.hold() {
+		return l, nil
+	}
+	return h.settings.open(zap.NewNop())
+}
+
+// open takes a lease: what the settings need from each pool, made where it is not there yet. It connects to
+// nothing.
+func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
+	l := new(lease)
+	l.holders.Store(1)
+	defer func() {
+		if err != nil {
+			l.end()
+		}
+	}()
+
+	d, err := take(l, databases, s.databaseKey(), func() (*database, error) {
+		p, err := store.Open(s.database)
+		return &database{p}, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	c, err := take(l, caches, s.cacheKey(), func() (*memory, error) {
+		c, err := cache.New(s.cache)
+		return &memory{c}, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	// The key is the scope of a nonce and nothing else: a setting in it would let a request be replayed to a
+	// second site, or after a reload.
+	n, err := take(l, nonceMemories, key("nonces", d.OAuthIdentity()), func() (*nonceMemory, error) {
+		return &nonceMemory{cache.NewNonces(s.nonces), s.nonces}, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("nonces: %w", err)
+	}
+	if n.size != s.nonces {
+		log.Warn("nonces of this database are already kept in a memory of another size, which stays",
+			zap.Int64("size", n.size), zap.Int64("size_configured", s.nonces))
+	}
+
+	wiki := d.Wiki(s.wiki)
+	policy := s.policy
+	policy.SharedUserIDs = wiki.SharedUserIDs()
+	jwt := validator.NewJWT(s.keys)
+	l.verifier = validator.New(policy, c.Store(wiki, wiki.Identity()), n, c.Tokens(jwt, jwt.Identity()))
+	return l, nil
+}
+
+// take gets a value from a pool, or makes it, and notes that the lease must give it back.
+func take[T caddy.Destructor](l *lease, pool *caddy.UsagePool, key string, construct func() (T, error)) (value T, err error) {
+	got, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return construct() })
+	if err != nil {
+		return value, err
+	}
+	l.taken = append(l.taken, taken{pool, key})
+	value, ok := got.(T)
+	if !ok {
+		return value, fmt.Errorf("pool holds a %T", got)
+	}
+	return value, nil
+}
+
+func (s *settings) databaseKey() string {
+	c := s.database
+	parts := append([]string{
+		c.Driver, c.DSN, c.OAuthDatabase, c.QueryTimeout.String(), c.ConnMaxLifetime.String(),
+		strconv.Itoa(c.MaxOpenConns), strconv.Itoa(len(c.Replicas)),
+	}, c.Replicas...)
+	if c.TLS != nil {
+		parts = append(parts, c.TLS.CA, c.TLS.Cert, c.TLS.Key, c.TLS.ServerName)
+	}
+	return key("database", append(parts, s.databaseFiles...)...)
+}
+
+func (s *settings) cacheKey() string {
+	c := s.cache
+	return key("cache", strconv.FormatInt(c.Size, 10), c.TTL.String(), c.NegativeTTL.String(), c.MaxStale.String())
+}
+
+// processKey keeps passwords from being guessed from pool keys, which can be read.
+var processKey = func() []byte {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return key
+}()
+
+// key is the digest of everything that a pooled value is made from, each part after its length.
+func key(kind string, parts ...string) string {
+	mac := hmac.New(sha256.New, processKey)
+	for _, part := range append([]string{kind}, parts...) {
+		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		mac.Write([]byte(part))
+	}
+	return string(mac.Sum(nil))
+}

@@ -1,0 +1,40 @@
+package caddymodule
+
+import (
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+)
+
+// Provision fills in the configuration and takes what it needs from the pools. It does not ask the database:
+// Caddy starts without it. What is wrong with the configuration is for Validate to say.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	log := ctx.Logger()
+	h.log = newRefusalLog(log)
+	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	h.settings, h.mistakes = h.resolve()
+	if h.mistakes != nil || h.mode == modeStrip {
+		return nil
+	}
+	l, err := h.open(log)
+	if err != nil {
+		return err
+	}
+	h.lease.Store(l)
+	if len(h.keys) == 0 {
+		log.Info("no public_key: every bearer token is refused", zap.String("wiki", h.wiki.ID))
+	}
+	return nil
+}
+
+// Validate says everything that is wrong with the configuration at once.
+func (h *Handler) Validate() error { return h.mistakes }
+
+// Cleanup lets go of the pools. Requests that are inside keep what they hold.
+func (h *Handler) Cleanup() error {
+	if l := h.lease.Swap(nil); l != nil {
+		l.release()
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package caddymodule
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// outcome is what the rest of the request learns of a decision: by placeholders and in the access log. Both are
+// made when they are asked for, which most requests never do.
+type outcome struct {
+	validator.Decision
+	prefix string // folded, of the identity headers
+}
+
+const outcomeVar = "oauth.outcome"
+
+const userPlaceholder = "http.auth.user."
+
+// remember makes placeholders and access-log fields of a decision.
+func remember(r *http.Request, d *validator.Decision, prefix string) {
+	ctx := r.Context()
+	repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return
+	}
+	if d.Verdict == validator.Allow {
+		// A replacer asks what was set one by one before it asks us: what another handler said of the user
+		// before, such as their groups, must not stand beside our id.
+		repl.DeleteByPrefix(userPlaceholder)
+	}
+	if before, ok := caddyhttp.GetVar(ctx, outcomeVar).(*outcome); ok {
+		*before = outcome{*d, prefix} // the replacer and the log have it already
+		return
+	}
+	o := &outcome{*d, prefix}
+	caddyhttp.SetVar(ctx, outcomeVar, o)
+	repl.Map(o.placeholder)
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(zap.Object("oauth", o))
+	}
+}
+
+// judged says whether another handler has decided about the request already, and set the identity headers of the
+// prefix.
+func judged(r *http.Request, prefix string) bool {
+	o, ok := caddyhttp.GetVar(r.Context(), outcomeVar).(*outcome)
+	return ok && o.prefix == prefix
+}
+
+// placeholder gives {http.oauth.reason}, and {http.auth.user.*} of a proven identity.
+func (o *outcome) placeholder(key string) (any, bool) {
+	if key == "http.oauth.reason" {
+		return o.Reason.String(), true
+	}
+	name, found := strings.CutPrefix(key, userPlaceholder)
+	if !found || o.Verdict != validator.Allow {
+		return nil, false
+	}
+	id := &o.Identity
+	switch name {
+	case "id":
+		if id.UserID == 0 {
+			return "", true
+		}
+		return strconv.FormatUint(id.UserID, 10), true
+	case "name":
+		return id.UserName, true
+	case "groups":
+		return encodeList(id.Groups), true
+	case "grants":
+		return encodeList(id.Grants), true
+	case "consumer_key":
+		return id.ConsumerKey, true
+	case "consumer_name":
+		return id.ConsumerName, true
+	case "version":
+		return o.Protocol.Version(), true
+	case "wiki":
+		return id.Wiki, true
+	}
+	return nil, false
+}
+
+// MarshalLogObject gives the fields of the access log. Caddy adds user_id itself.
+func (o *outcome) MarshalLogObject(e zapcore.ObjectEncoder) error {
+	e.AddString("outcome", o.Verdict.String())
+	e.AddString("reason", o.Reason.String())
+	e.AddString("protocol", o.Protocol.String())
+	if o.Verdict == validator.Allow {
+		e.AddString("user_name", o.Identity.UserName)
+		e.AddString("consumer_key", o.Identity.ConsumerKey)
+		e.AddString("wiki", o.Identity.Wiki)
+	} else if o.Consumer != "" {
+		e.AddString("consumer_key", bounded(o.Consumer))
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package caddymodule
+
+import (
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// ServeHTTP lets a request pass to next with a proven identity, or refuses it.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	// Whatever becomes of it, the answer depends on the credential, and what the client calls itself is gone.
+	header := w.Header()
+	header["Vary"] = append(header["Vary"], "Authorization")
+	if h.mode == modeStrip && judged(r, h.names.folded) {
+		return next.ServeHTTP(w, r) // a site verifies some paths and strips all: what is there now is ours
+	}
+	h.names.strip(r)
+	if h.mode == modeStrip {
+		return next.ServeHTTP(w, r)
+	}
+
+	request, d := h.verify(r)
+	if d.Verdict == validator.Anonymous {
+		d = h.judgeAnonymous(request.Method, r.Header)
+	}
+	if d.Verdict == validator.Allow && !h.names.setHeaders(r.Header, &d) {
+		d.Verdict, d.Reason = validator.Deny, validator.IdentityTooLarge
+	}
+
+	metrics.decided(&d)
+	remember(r, &d, h.names.folded)
+	switch d.Verdict {
+	case validator.Allow:
+		return h.pass(w, r, next, d.InQuery)
+	case validator.Anonymous:
+		return next.ServeHTTP(w, r)
+	default:
+		h.log.refused(r, &request, &d, h.wiki.ID)
+		return h.refuse(w, r, d.Reason)
+	}
+}
+
+// verify asks the core.
+func (h *Handler) verify(r *http.Request) (validator.Request, validator.Decision) {
+	request, ok := describe(r)
+	if !ok {
+		return request, validator.Decision{Reason: validator.MethodNotAllowed}
+	}
+	l, err := h.enter()
+	if err != nil {
+		return request, validator.Decision{Verdict: validator.Unavailable, Reason: validator.StoreUnavailable, Err: err}
+	}
+	defer l.release()
+	return request, l.verifier.Verify(r.Context(), request)
+}
+
+// judgeAnonymous decides about a request that carries no credential.
+func (h *Handler) judgeAnonymous(method string, header http.Header) validator.Decision {
+	if h.mode == modeOptional || !h.checkPreflight && isPreflight(method, header) {
+		return validator.Decision{Verdict: validator.Anonymous}
+	}
+	return validator.Decision{Verdict: validator.Deny, Reason: validator.NoCredentials}
+}
+
+// pass hands a request with a proven credential to next.
+func (h *Handler) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, inQuery bool) error {
+	if h.stripCredentials {
+		stripCredentials(r, inQuery)
+	}
+	if !inQuery {
+		return next.ServeHTTP(w, r)
+	}
+	// A shared cache knows a request by its URL alone, and this one's URL is a credential.
+	private := &privateWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
+	defer private.mark()
+	return next.ServeHTTP(private, r)
+}

@@ -1,0 +1,303 @@
+package caddymodule
+
+import (
+	"cmp"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/cache"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// settings is a Handler's configuration with its defaults filled in, its placeholders replaced and its files read.
+type settings struct {
+	mode             string
+	database         store.Config
+	databaseFiles    []string // contents of the TLS files: they matter as much as their names
+	wiki             store.Wiki
+	policy           validator.Policy
+	keys             []*rsa.PublicKey
+	cache            cache.Config
+	nonces           int64 // bytes
+	names            names
+	checkPreflight   bool
+	stripCredentials bool
+	answerProblem    bool
+	challenges       challenges
+}
+
+const (
+	defaultPrefix     = "X-OAuth-"
+	defaultRealm      = "MediaWiki"
+	defaultCacheSize  = 64 << 20
+	defaultNoncesSize = 64 << 20
+	minMemory         = 1 << 20
+	maxPublicKeyFile  = 1 << 20
+)
+
+// resolve fills in and judges the configuration. It tells all its mistakes at once.
+func (h *Handler) resolve() (settings, error) {
+	r := resolver{repl: caddy.NewReplacer()}
+	mode := cmp.Or(h.Mode, modeRequired)
+	r.check(modeChoice.check(mode))
+	if missing := h.missing(); len(missing) > 0 {
+		r.check(fmt.Errorf("oauth needs %s", strings.Join(missing, ", ")))
+	}
+	s := settings{
+		mode:             mode,
+		names:            r.names(h.Headers),
+		checkPreflight:   r.choice(preflightChoice, h.CORSPreflight) == check,
+		stripCredentials: r.choice(credentialsChoice, h.Credentials) == strip,
+		answerProblem:    r.choice(errorsChoice, h.Errors) == errorsProblem,
+	}
+	r.choice(rulesChoice, h.Rules)
+	if h.Users != nil {
+		r.choice(usersChoice, h.Users.Source)
+	}
+	if mode == modeStrip {
+		return s, errors.Join(r.mistakes...)
+	}
+	r.database(&s, h.Store)
+	s.policy = r.policy(h)
+	s.wiki.ID, s.wiki.Release = s.policy.Wiki, s.policy.Release
+	s.keys = r.publicKeys(h.PublicKey)
+	s.cache = r.cache(h.Cache)
+	s.nonces = r.nonces(h.Nonces)
+	s.challenges = newChallenges(r.checked("realm", cmp.Or(h.Realm, defaultRealm), checkRealm), s.policy.Require)
+	return s, errors.Join(r.mistakes...)
+}
+
+// resolver replaces placeholders and collects mistakes.
+type resolver struct {
+	repl     *caddy.Replacer
+	mistakes []error
+}
+
+func (r *resolver) check(err error) {
+	if err != nil {
+		r.mistakes = append(r.mistakes, err)
+	}
+}
+
+func (r *resolver) choice(c choices, word string) string {
+	word = cmp.Or(word, c.built[0])
+	r.check(c.check(word))
+	return word
+}
+
+// placeholder is a name that Caddy gives, as far as it can be told from a secret that holds braces.
+var placeholder = regexp.MustCompile(`\{[A-Za-z_]+(\.[A-Za-z0-9_./-]+)+\}`)
+
+// text replaces the placeholders of a setting. What it says of a mistake names setting and placeholder, never the
+// value: Caddy's own message quotes whatever stands in braces, which may be a part of a password.
+func (r *resolver) text(setting, value string) string {
+	out, err := r.repl.ReplaceOrErr(value, true, true)
+	if err == nil {
+		return out
+	}
+	if name := placeholder.FindString(err.Error()); name != "" {
+		r.check(fmt.Errorf("%s: placeholder %s is empty or unknown", setting, name))
+	} else {
+		r.check(fmt.Errorf("%s: a placeholder is empty or unknown", setting))
+	}
+	return ""
+}
+
+// checked is text that is checked once its placeholders are known.
+func (r *resolver) checked(setting, value string, check func(string) error) string {
+	before := len(r.mistakes)
+	out := r.text(setting, value)
+	if len(r.mistakes) > before || value == "" {
+		return out // said already
+	}
+	r.check(check(out))
+	return out
+}
+
+func (r *resolver) names(headers string) names {
+	prefix := r.checked("headers", headers, checkPrefix)
+	if headers == off || prefix == "" {
+		return newNames(defaultPrefix, headers != off)
+	}
+	return newNames(prefix, true)
+}
+
+func (r *resolver) database(s *settings, from *Store) {
+	if from == nil {
+		return // missing, and said so
+	}
+	before := len(r.mistakes)
+	defer func() {
+		if len(r.mistakes) == before {
+			r.check(tryStore(s.database))
+		}
+	}()
+	r.check(driverChoice.check(from.Driver))
+	s.database = store.Config{
+		Driver:          from.Driver,
+		DSN:             r.text("store", from.DSN),
+		OAuthDatabase:   r.text("oauth_database", from.OAuthDatabase),
+		QueryTimeout:    r.duration("query_timeout", from.QueryTimeout, 2*time.Second),
+		ConnMaxLifetime: r.duration("conn_max_lifetime", from.ConnMaxLifetime, 5*time.Minute),
+		MaxOpenConns:    cmp.Or(from.MaxOpenConns, 16),
+		Observe:         metrics.observeQuery,
+	}
+	if from.DSN == "" {
+		r.check(errors.New("store: DSN missing"))
+	}
+	if from.MaxOpenConns < 0 {
+		r.check(fmt.Errorf("max_open_conns: %d is no positive number", from.MaxOpenConns))
+	}
+	for _, dsn := range from.Replicas {
+		s.database.Replicas = append(s.database.Replicas, r.text("replica", dsn))
+	}
+	s.wiki = store.Wiki{TablePrefix: r.text("table_prefix", from.TablePrefix)}
+	if from.TLS == nil {
+		return
+	}
+	s.database.TLS = &store.TLS{ServerName: r.text("server_name", from.TLS.ServerName)}
+	for _, file := range []struct {
+		setting, path string
+		to            *string
+	}{
+		{"tls ca", from.TLS.CA, &s.database.TLS.CA},
+		{"tls cert", from.TLS.Cert, &s.database.TLS.Cert},
+		{"tls key", from.TLS.Key, &s.database.TLS.Key},
+	} {
+		if *file.to = r.text(file.setting, file.path); *file.to != "" {
+			s.databaseFiles = append(s.databaseFiles, r.file(file.setting, *file.to))
+		}
+	}
+}
+
+// tryStore lets the driver judge its settings. It connects to nothing.
+func tryStore(c store.Config) error {
+	p, err := store.Open(c)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return p.Close()
+}
+
+func (r *resolver) policy(h *Handler) validator.Policy {
+	p := validator.Policy{
+		Wiki:               r.checked("wiki", h.Wiki, checkWiki),
+		BlockDisablesLogin: h.BlockDisablesLogin == nil || *h.BlockDisablesLogin,
+		TimestampWindow:    r.duration("timestamp_window", h.TimestampWindow, validator.DefaultTimestampWindow),
+		MaxFormSize:        cmp.Or(h.MaxFormSize, validator.DefaultMaxFormSize),
+	}
+	if release := r.checked("mediawiki", h.MediaWiki, checkRelease); release != "" {
+		p.Release, _ = validator.ParseRelease(release) // checkRelease has said what is wrong
+	}
+	if h.SecretKey != none {
+		p.SiteKey = r.checked("secret_key", h.SecretKey, checkSecretKey)
+	}
+	if url := r.checked("base_url", h.BaseURL, checkBaseURL); url != "" {
+		p.BaseScheme, p.BaseHost, _ = validator.ParseBaseURL(url)
+	}
+	if p.TimestampWindow < time.Second || p.TimestampWindow > time.Hour {
+		r.check(fmt.Errorf("timestamp_window: %v is not within 1s and 1h", p.TimestampWindow))
+	}
+	if p.MaxFormSize < 0 || p.MaxFormSize > 1<<30 {
+		r.check(fmt.Errorf("max_form_size: %d is not within 1 and %d bytes", p.MaxFormSize, 1<<30))
+	}
+	for _, required := range h.Require {
+		if err := required.check(); err != nil {
+			r.check(err)
+			continue
+		}
+		line := validator.Requirement{Kind: requirementKinds[required.Kind]}
+		for _, value := range required.Values {
+			line.Values = append(line.Values, r.text("require "+required.Kind, value))
+		}
+		p.Require = append(p.Require, line)
+	}
+	return p
+}
+
+var requirementKinds = map[string]validator.RequirementKind{
+	"grant":    validator.RequireGrant,
+	"group":    validator.RequireGroup,
+	"consumer": validator.RequireConsumer,
+}
+
+// publicKeys reads each value, PEM or the path of a PEM file.
+func (r *resolver) publicKeys(values []string) []*rsa.PublicKey {
+	var keys []*rsa.PublicKey
+	for _, value := range values {
+		source, pem := "PEM", r.text("public_key", value)
+		switch {
+		case pem == "":
+			if value == "" {
+				r.check(errors.New("public_key: value missing"))
+			}
+			continue
+		case !strings.Contains(pem, "-----BEGIN"):
+			if source, pem = pem, r.file("public_key", pem); pem == "" {
+				continue
+			}
+		}
+		parsed, err := validator.ParseIssuerKeys([]byte(pem))
+		if err != nil {
+			r.check(fmt.Errorf("public_key: %s: %w", source, err))
+		}
+		keys = append(keys, parsed...)
+	}
+	return keys
+}
+
+func (r *resolver) cache(from *Cache) cache.Config {
+	c := cmp.Or(from, new(Cache))
+	return cache.Config{
+		Size:        r.memory("cache size", c.Size, defaultCacheSize),
+		TTL:         r.duration("cache ttl", c.TTL, time.Minute),
+		NegativeTTL: r.duration("cache negative_ttl", c.NegativeTTL, 5*time.Second),
+		MaxStale:    r.duration("cache max_stale", c.MaxStale, 5*time.Minute),
+	}
+}
+
+func (r *resolver) nonces(from *Nonces) int64 {
+	n := cmp.Or(from, new(Nonces))
+	r.choice(noncesChoice, n.Backend)
+	return r.memory("nonces size", n.Size, defaultNoncesSize)
+}
+
+func (r *resolver) duration(setting string, value caddy.Duration, otherwise time.Duration) time.Duration {
+	if value < 0 {
+		r.check(fmt.Errorf("%s: %v is negative", setting, time.Duration(value)))
+	}
+	return cmp.Or(time.Duration(value), otherwise)
+}
+
+func (r *resolver) memory(setting string, value, otherwise int64) int64 {
+	value = cmp.Or(value, otherwise)
+	if value < minMemory {
+		r.check(fmt.Errorf("%s: %d is less than %d bytes", setting, value, minMemory))
+	}
+	return value
+}
+
+// file reads a small file of the configuration.
+func (r *resolver) file(setting, path string) string {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular() || info.Size() > maxPublicKeyFile:
+		err = fmt.Errorf("%s is no regular file of at most %d bytes", path, maxPublicKeyFile)
+	default:
+		var content []byte
+		if content, err = os.ReadFile(path); err == nil { //nolint:gosec // the operator names the file
+			return string(content)
+		}
+	}
+	r.check(fmt.Errorf("%s: %w", setting, err))
+	return ""
+}
