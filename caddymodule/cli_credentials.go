@@ -45,7 +45,7 @@ func readCredentials(file, app string, warn io.Writer) (credentials, error) {
 	if err != nil {
 		return credentials{}, err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	values, err := parseCredentials(f, app)
 	if err != nil {
 		return credentials{}, fmt.Errorf("%s: %w", file, err)
@@ -119,7 +119,7 @@ func newCredentials(values map[string]string, dir string, warn io.Writer) (crede
 	if err != nil {
 		return c, err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	text, err := io.ReadAll(f)
 	if err != nil {
 		return c, err

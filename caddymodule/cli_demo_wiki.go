@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
@@ -144,16 +145,17 @@ func (w *demoWiki) fill(ctx context.Context) (err error) {
 }
 
 func (w *demoWiki) credentialsFile() string {
-	text := "# For caddy oauth sign. These secrets end with the demonstration.\n"
+	var text strings.Builder
+	text.WriteString("# For caddy oauth sign. These secrets end with the demonstration.\n")
 	for _, app := range w.apps {
-		text += "\n[" + app.name + "]\n"
+		text.WriteString("\n[" + app.name + "]\n")
 		for _, name := range credentialNames {
 			if value := app.values[name]; value != "" {
-				text += name + " = " + value + "\n"
+				text.WriteString(name + " = " + value + "\n")
 			}
 		}
 	}
-	return text
+	return text.String()
 }
 
 // caddyfile is the configuration of the demonstration.

@@ -157,27 +157,27 @@ func (r *curl) authorize(c credentials, o sign.Options) (err error) {
 
 // String is the command line. Curl is told to leave dots and brackets of the URL alone: they are signed.
 func (r curl) String() string {
-	line := "curl -sS --path-as-is --globoff" + r.flags
+	words := []string{"curl -sS --path-as-is --globoff" + r.flags}
 	switch {
 	case r.method == http.MethodHead:
-		line += " --head"
+		words = append(words, "--head")
 	case r.method == http.MethodGet && !r.hasForm, r.method == http.MethodPost:
 	default:
-		line += " -X " + shellQuote(r.method)
+		words = append(words, "-X", shellQuote(r.method))
 	}
 	if r.authorization != "" {
-		line += " -H " + shellQuote("Authorization: "+r.authorization)
+		words = append(words, "-H", shellQuote("Authorization: "+r.authorization))
 	}
 	for _, header := range r.headers {
-		line += " -H " + shellQuote(header)
+		words = append(words, "-H", shellQuote(header))
 	}
 	switch {
 	case r.formFile != "":
-		line += " --data-binary " + shellQuote("@"+r.formFile)
+		words = append(words, "--data-binary", shellQuote("@"+r.formFile))
 	case r.hasForm || r.method == http.MethodPost:
-		line += " --data-raw " + shellQuote(string(r.form))
+		words = append(words, "--data-raw", shellQuote(string(r.form)))
 	}
-	return line + " " + shellQuote(r.url)
+	return strings.Join(append(words, shellQuote(r.url)), " ")
 }
 
 // shellQuote makes one word of s, whatever is in it.

@@ -98,8 +98,8 @@ func runSign(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	return out.String(), diagnostics.String(), err
 }
 
-// shell runs a line as if it were pasted in a terminal.
-func shell(t *testing.T, line string) string {
+// paste runs a line as if it were pasted in a terminal.
+func paste(t *testing.T, line string) string {
 	t.Helper()
 	out, err := exec.Command("sh", "-c", line).CombinedOutput()
 	if err != nil {
@@ -153,7 +153,7 @@ func TestSignedLinesPassWhenPasted(t *testing.T) {
 			if strings.Contains(line, signSecret) || strings.Contains(line, signTokenSecret) {
 				t.Errorf("the line holds a secret: %s", line)
 			}
-			got := decodeSeen(t, shell(t, line))
+			got := decodeSeen(t, paste(t, line))
 			target, _, _ = strings.Cut(target, "#")
 			want := signedRequest{Method: test.method, Target: target, Body: test.body, Reason: "ok", Authorization: got.Authorization, Type: got.Type}
 			if want.Target == "" {
@@ -163,7 +163,7 @@ func TestSignedLinesPassWhenPasted(t *testing.T) {
 			if got != want {
 				t.Errorf("%sthe wiki saw  %+v\nit should see %+v", line, got, want)
 			}
-			if got := decodeSeen(t, shell(t, line)); got.Reason != "nonce_used" {
+			if got := decodeSeen(t, paste(t, line)); got.Reason != "nonce_used" {
 				t.Errorf("pasted again: %s, want nonce_used", got.Reason)
 			}
 		})
@@ -185,7 +185,7 @@ func TestSignHead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out := shell(t, line); !strings.HasPrefix(out, "HTTP/1.1 200 OK") {
+	if out := paste(t, line); !strings.HasPrefix(out, "HTTP/1.1 200 OK") {
 		t.Errorf("%s: %s", line, out)
 	}
 }
@@ -217,7 +217,7 @@ func TestSignWithRSAKeyAndBearer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := decodeSeen(t, shell(t, line)); got.Reason != "ok" || !strings.Contains(got.Authorization, method) {
+		if got := decodeSeen(t, paste(t, line)); got.Reason != "ok" || !strings.Contains(got.Authorization, method) {
 			t.Errorf("[%s]: the wiki saw %+v", app, got)
 		}
 	}
@@ -225,7 +225,7 @@ func TestSignWithRSAKeyAndBearer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := decodeSeen(t, shell(t, line)); got.Authorization != "Bearer a.b-_=.c" || got.Body != "a=1" {
+	if got := decodeSeen(t, paste(t, line)); got.Authorization != "Bearer a.b-_=.c" || got.Body != "a=1" {
 		t.Errorf("[two]: the wiki saw %+v", got)
 	}
 }
@@ -240,7 +240,7 @@ func TestSignFromTheEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := decodeSeen(t, shell(t, "curl -sS -H "+shellQuote(strings.TrimSpace(header))+" "+wiki.URL+"/w/?a=1"))
+	got := decodeSeen(t, paste(t, "curl -sS -H "+shellQuote(strings.TrimSpace(header))+" "+wiki.URL+"/w/?a=1"))
 	if got.Reason != "ok" {
 		t.Errorf("the wiki saw %+v", got)
 	}
@@ -290,7 +290,7 @@ func TestSignRefuses(t *testing.T) {
 		{"unknown name elsewhere", file(signFile + "[b]\npassword = secret\n"), `line 6: unknown name "password"`},
 		{"no secret", file("consumer_key = a\n"), "without consumer_secret or rsa_key_file"},
 		{"both protocols", file(signFile + "bearer_token = secret\n"), "bearer_token stands alone"},
-		{"broken bearer token", file("bearer_token = secret secret\n"), "characters that no token has"},
+		{"broken bearer token", file("bearer_token = secret and more\n"), "characters that no token has"},
 		{"no key file", file("consumer_key = a\nrsa_key_file = absent.pem\n"), "absent.pem: no such file"},
 		{"not a key", file("consumer_key = a\nrsa_key_file = " + good + "\n"), "no PEM block found"},
 		{"not a private key", file("consumer_key = a\nrsa_key_file = " + notAKey + "\n"), `PEM block "PUBLIC KEY": want an RSA private key`},
@@ -301,7 +301,7 @@ func TestSignRefuses(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) || out != "" {
 				t.Errorf("stdout %q, error %v, want %q", out, err, test.want)
 			}
-			for _, secret := range []string{"secret\n", "secret secret", signSecret, signTokenSecret} {
+			for _, secret := range []string{"secret\n", "secret and more", signSecret, signTokenSecret} {
 				if err != nil && strings.Contains(err.Error(), secret) {
 					t.Errorf("the error quotes a secret: %v", err)
 				}

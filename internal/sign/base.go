@@ -1,6 +1,7 @@
 package sign
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -97,14 +98,14 @@ func normalize(params []param) string {
 
 // Escape is the percent-encoding of RFC 5849 section 3.6, which neither of package net/url is.
 func Escape(s string) string {
-	const hex = "0123456789ABCDEF"
+	const digits = "0123456789ABCDEF"
 	out := make([]byte, 0, len(s))
 	for i := range len(s) {
 		switch c := s[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == '~':
 			out = append(out, c)
 		default:
-			out = append(out, '%', hex[c>>4], hex[c&15])
+			out = append(out, '%', digits[c>>4], digits[c&15])
 		}
 	}
 	return string(out)
@@ -121,27 +122,15 @@ func unescape(s string) (string, error) {
 			if len(s) < i+3 {
 				return "", fmt.Errorf("incomplete percent-encoding at byte %d of a parameter", i)
 			}
-			high, low := nibble(s[i+1]), nibble(s[i+2])
-			if high < 0 || low < 0 {
+			decoded, err := hex.DecodeString(s[i+1 : i+3])
+			if err != nil {
 				return "", fmt.Errorf("malformed percent-encoding %q in a parameter", s[i:i+3])
 			}
-			out = append(out, byte(high<<4|low))
+			out = append(out, decoded...)
 			i += 2
 		default:
 			out = append(out, s[i])
 		}
 	}
 	return string(out), nil
-}
-
-func nibble(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }

@@ -7,7 +7,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // RFC 5849 knows no other digest.
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -95,7 +95,7 @@ func (c Credentials) signature(base string) (string, error) {
 		mac.Write([]byte(base))
 		return base64.StdEncoding.EncodeToString(mac.Sum(nil)), nil
 	}
-	digest := sha1.Sum([]byte(base))
+	digest := sha1.Sum([]byte(base)) //nolint:gosec // RSA-SHA1 is what the protocol has.
 	raw, err := rsa.SignPKCS1v15(nil, c.RSAKey, crypto.SHA1, digest[:])
 	if err != nil {
 		return "", fmt.Errorf("signing with the RSA key: %w", err)
