@@ -64,7 +64,7 @@ func TestSilentServerDoesNotUseUpThePool(t *testing.T) {
 	f := newFarm(t, storetest.Backends[0])
 	r := newRelay(t, mariadb.Start(t).TCPAddr())
 	f.Config.DSN = strings.Replace(f.Config.DSN, mariadb.Start(t).TCPAddr(), r.Addr().String(), 1)
-	f.Config.QueryTimeout, f.Config.MaxOpenConns = 100*time.Millisecond, 2
+	f.Config.QueryTimeout, f.Config.MaxOpenConns = 200*time.Millisecond, 2
 	s := f.Store(t)
 	var wg sync.WaitGroup
 	for range 10 {
@@ -91,6 +91,7 @@ func TestHangingReplicaLeavesTimeForThePrimary(t *testing.T) {
 	r := newRelay(t, mariadb.Start(t).TCPAddr())
 	defer close(r.open)
 	f.Config.Replicas = []string{strings.Replace(f.Config.DSN, mariadb.Start(t).TCPAddr(), r.Addr().String(), 1)}
+	f.Config.QueryTimeout = 3 * time.Second
 	s := f.Store(t)
 	facts, err := s.Lookup(t.Context(), f.oauth1)
 	if err != nil || facts.Acceptance == nil {
@@ -103,7 +104,7 @@ func TestHangingReplicaLeavesTimeForThePrimary(t *testing.T) {
 
 func TestQueryTimeout(t *testing.T) {
 	f := newFarm(t, storetest.Backends[1])
-	f.Config.QueryTimeout, f.Config.MaxOpenConns = 100*time.Millisecond, 2
+	f.Config.QueryTimeout, f.Config.MaxOpenConns = 200*time.Millisecond, 2
 	s := f.Store(t)
 	conn, err := f.Rows.Conn.Conn(t.Context())
 	if err != nil {

@@ -36,6 +36,7 @@ type tables struct {
 
 func (t tables) statement(protocol validator.Protocol, subject bool) string {
 	consumers, acceptances := t.oauth("oauth_registered_consumer"), t.oauth("oauth_accepted_consumer")
+	//nolint:gosec // names of columns
 	secret, rsaKey, tokenSecret := "c.oarc_secret_key", "c.oarc_rsa_key", "a.oaac_access_secret"
 	accepted := acceptances + " a"
 	found := t.driver.Equal("a.oaac_access_token", placeToken)

@@ -80,10 +80,18 @@ func (f *found) add(kind int, c []sql.RawBytes) error {
 			Wiki: string(c[4]), Grants: grants, Broken: !ok, Secret: string(c[6]),
 		}
 		f.acceptedToken = string(c[1])
-	case rowUser, rowGroup, rowBlock:
-		f.user.add(&n, kind-rowUser, c)
-	case rowSubject, rowSubjectGroup, rowSubjectBlock:
-		f.subject.add(&n, kind-rowSubject, c)
+	case rowUser:
+		f.user.found(&n, c)
+	case rowGroup:
+		f.user.group(c)
+	case rowBlock:
+		f.user.block(c)
+	case rowSubject:
+		f.subject.found(&n, c)
+	case rowSubjectGroup:
+		f.subject.group(c)
+	case rowSubjectBlock:
+		f.subject.block(c)
 	}
 	return n.err
 }
@@ -101,31 +109,32 @@ func (f *found) consumer(n *numbers, c []sql.RawBytes) *validator.Consumer {
 	return consumer
 }
 
-func (p *person) add(n *numbers, kind int, c []sql.RawBytes) {
-	switch kind {
-	case rowUser - rowUser:
-		p.id = n.id("user_id", c[0])
-		p.row = &validator.User{CentralID: p.id, Name: string(c[1])}
-	case rowGroup - rowUser:
-		expires := validator.Never
-		if c[1] != nil {
-			var ok bool
-			if expires, ok = validator.ParseExpiry(c[1]); !ok {
-				return // a membership until nobody knows when is none
-			}
+func (p *person) found(n *numbers, c []sql.RawBytes) {
+	p.id = n.id("user_id", c[0])
+	p.row = &validator.User{CentralID: p.id, Name: string(c[1])}
+}
+
+func (p *person) group(c []sql.RawBytes) {
+	expires := validator.Never
+	if c[1] != nil {
+		var ok bool
+		if expires, ok = validator.ParseExpiry(c[1]); !ok {
+			return // a membership until nobody knows when is none
 		}
-		p.groups = append(p.groups, validator.Group{Name: string(c[0]), Expires: expires})
-	case rowBlock - rowUser:
-		expires, ok := validator.ParseExpiry(c[0])
-		if !ok {
-			expires = validator.Never
-		}
-		if flag(c[1]) {
-			p.blocked = max(p.blocked, expires)
-		}
-		if flag(c[2]) {
-			p.hidden = max(p.hidden, expires)
-		}
+	}
+	p.groups = append(p.groups, validator.Group{Name: string(c[0]), Expires: expires})
+}
+
+func (p *person) block(c []sql.RawBytes) {
+	expires, ok := validator.ParseExpiry(c[0])
+	if !ok {
+		expires = validator.Never
+	}
+	if flag(c[1]) {
+		p.blocked = max(p.blocked, expires)
+	}
+	if flag(c[2]) {
+		p.hidden = max(p.hidden, expires)
 	}
 }
 

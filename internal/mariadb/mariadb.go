@@ -156,6 +156,7 @@ func (s *Server) common() []string {
 	args := []string{
 		"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data"), "--skip-name-resolve",
 		"--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0",
+		"--innodb-flush-method=nosync", "--innodb-doublewrite=OFF", "--sync-frm=OFF",
 	}
 	if os.Getuid() == 0 {
 		args = append(args, "--user=root")

@@ -45,8 +45,7 @@ func (driver) Values(consumer, token string) (consumerExpr, tokenExpr string, ar
 }
 
 func (driver) Explain(err error) error {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return fmt.Errorf("error %d of the file: %w", e.Code(), err)
 	}
 	return err

@@ -46,20 +46,19 @@ type Wiki struct {
 // User and Password are those of the user whom Open makes on a server.
 const (
 	User     = "oauth_gateway"
-	Password = "p@ss:w/rd?"
+	Password = "p@ss:w/rd?" //nolint:gosec // of a private server that lives as long as the tests
 )
 
 // Open makes a wiki.
 func (b Backend) Open(tb testing.TB) Wiki {
 	tb.Helper()
 	w := Wiki{Backend: b, Rows: wikidb.DB{Release: b.Release, Prefix: b.Prefix}, Config: store.Config{Driver: b.Driver}}
-	dsn := filepath.Join(tb.TempDir(), "wiki file#1?.sqlite")
-	dsn = strings.NewReplacer("#", "", "?", "").Replace(dsn)
+	dsn := filepath.Join(tb.TempDir(), "wiki 100%25.sqlite")
 	w.Config.DSN = dsn
 	if b.Driver == wikidb.MySQL {
 		dsn = w.createDatabases(tb)
 	}
-	conn, err := sql.Open(b.Driver, dsn)
+	conn, err := sql.Open(b.Driver, dsn) // SQLite: the name as it stands, without a scheme
 	if err != nil {
 		tb.Fatal(err)
 	}

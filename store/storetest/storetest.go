@@ -156,10 +156,9 @@ func (b *builder) consumerFacts(c wikidb.Consumer, p validator.Protocol) *valida
 	return want
 }
 
-func (b *builder) acceptanceFacts(a wikidb.Acceptance, p validator.Protocol, grants ...string) *validator.Acceptance {
-	want := &validator.Acceptance{ID: a.ID, ConsumerID: a.ConsumerID, UserID: a.UserID, Wiki: a.Wiki, Grants: grants}
-	if len(grants) == 0 {
-		want.Grants = []string{"basic", "editpage"}
+func (b *builder) acceptanceFacts(a wikidb.Acceptance, p validator.Protocol) *validator.Acceptance {
+	want := &validator.Acceptance{
+		ID: a.ID, ConsumerID: a.ConsumerID, UserID: a.UserID, Wiki: a.Wiki, Grants: []string{"basic", "editpage"},
 	}
 	if p == validator.OAuth1 {
 		want.Secret = a.Secret
@@ -185,7 +184,7 @@ func (b *builder) oauth2(c wikidb.Consumer, a wikidb.Acceptance, t wikidb.Token)
 
 // bigKey is an RSA key in PEM in a text of nearly 64 KiB, as the column may hold.
 func bigKey(tb testing.TB) string {
-	key, err := rsa.GenerateKey(rand.Reader, 1024)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		tb.Fatal(err)
 	}
