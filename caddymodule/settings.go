@@ -189,7 +189,7 @@ func tryStore(c store.Config) error {
 
 func (r *resolver) policy(h *Handler) validator.Policy {
 	p := validator.Policy{
-		Wiki:               r.checked("wiki", h.Wiki, checkWiki),
+		Wiki:               r.wikiID(h.Wiki),
 		BlockDisablesLogin: h.BlockDisablesLogin == nil || *h.BlockDisablesLogin,
 		TimestampWindow:    r.duration("timestamp_window", h.TimestampWindow, validator.DefaultTimestampWindow),
 		MaxFormSize:        cmp.Or(h.MaxFormSize, validator.DefaultMaxFormSize),
@@ -221,6 +221,16 @@ func (r *resolver) policy(h *Handler) validator.Policy {
 		p.Require = append(p.Require, line)
 	}
 	return p
+}
+
+func (r *resolver) wikiID(value string) string {
+	if strings.Contains(value, "{") {
+		if err := checkWiki(value); err != nil { // a placeholder of requests
+			r.check(err)
+			return ""
+		}
+	}
+	return r.checked("wiki", value, checkWiki)
 }
 
 var requirementKinds = map[string]validator.RequirementKind{

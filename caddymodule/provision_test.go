@@ -1,0 +1,218 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	_ "github.com/caddy-mwoauth/caddy-mwoauth/store/mysql"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// load loads a handler as Caddy does, and gives what it is told.
+func load(tb testing.TB, raw string) (*Handler, error) {
+	tb.Helper()
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	tb.Cleanup(cancel)
+	loaded, err := ctx.LoadModuleByID("http.handlers.oauth", json.RawMessage(raw))
+	if err != nil {
+		return nil, err
+	}
+	return loaded.(*Handler), nil
+}
+
+// withDefaults is a configuration with the required settings, but for those that more replaces.
+func withDefaults(tb testing.TB, more map[string]any) string {
+	tb.Helper()
+	config := map[string]any{
+		"store": map[string]any{"driver": "sqlite", "dsn": filepath.Join(tb.TempDir(), "wiki.sqlite")},
+		"wiki":  "enwiki", "mediawiki": "1.47", "secret_key": "none",
+	}
+	for name, value := range more {
+		config[name] = value
+	}
+	raw, err := json.Marshal(config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(raw)
+}
+
+func write(tb testing.TB, content string) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
+func pemOfNewKey(tb testing.TB, bits int) string {
+	tb.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+func TestConfigurationErrors(t *testing.T) {
+	t.Setenv("OAUTH_TEST_EMPTY", "")
+	empty := write(t, "\n")
+	for _, test := range []struct {
+		name string
+		more map[string]any
+		want []string // every one of them is in the error
+	}{
+		{"everything missing", map[string]any{"store": nil, "wiki": "", "mediawiki": "", "secret_key": ""}, []string{"oauth needs store, wiki, mediawiki, secret_key"}},
+		{"all at once", map[string]any{
+			"mode": "never", "rules": "odd", "errors": "html", "credentials": "lose", "cors_preflight": "x", "headers": "Cookie-ish", "realm": "a\nb",
+			"mediawiki": "1.2", "wiki": "en wiki", "base_url": "ftp://x", "timestamp_window": -1, "max_form_size": -1,
+			"cache": map[string]any{"size": 1, "ttl": -1}, "nonces": map[string]any{"size": 5, "backend": "disk"}, "users": map[string]any{"source": "ldap"},
+			"require": []any{map[string]any{"kind": "right", "values": []string{"x"}}, map[string]any{"kind": "group"}},
+		}, []string{
+			"mode: unknown", "rules: unknown", "errors: unknown", "credentials: unknown", "cors_preflight: unknown", "headers: ", "realm: ", "unsupported mediawiki release",
+			"wiki: ", "base_url: ", "timestamp_window: ", "max_form_size: ", "cache size: ", "cache ttl: ", "nonces size: ", "nonces: unknown", "users: unknown", "require: unknown", "require group: value missing",
+		}},
+		{"not built yet", map[string]any{
+			"mode": "observe", "rules": "mediawiki", "errors": "mediawiki", "users": map[string]any{"source": "centralauth"},
+			"mediawiki": "1.43", "nonces": map[string]any{"backend": "redis"}, "wiki": "{http.request.host}",
+		}, []string{
+			"mode observe is not built yet", "rules mediawiki is not built yet", "errors mediawiki is not built yet", "users centralauth is not built yet",
+			"mediawiki 1.43 is not built yet", "nonces redis is not built yet", "wiki {http.request.host}: a farm of wikis is not built yet",
+		}},
+		{"empty environment", map[string]any{"secret_key": "{env.OAUTH_TEST_EMPTY}"}, []string{"secret_key: placeholder {env.OAUTH_TEST_EMPTY} is empty or unknown"}},
+		{"empty file", map[string]any{"secret_key": "{file." + empty + "}"}, []string{"secret_key: placeholder {file." + empty + "} is empty or unknown"}},
+		{"missing file", map[string]any{"secret_key": "{file./nowhere/key}"}, []string{"secret_key: placeholder {file./nowhere/key} is empty or unknown"}},
+		{"unknown placeholder", map[string]any{"realm": "{vault.realm}"}, []string{"realm: placeholder {vault.realm} is empty or unknown"}},
+		{"braces in a secret", map[string]any{"secret_key": "hunter{hunter}"}, []string{"secret_key: a placeholder is empty or unknown"}},
+		{"white space around a key", map[string]any{"secret_key": "{file." + write(t, "hunter2 \n") + "}"}, []string{"secret_key begins or ends with white space"}},
+		{"unsafe DSN", map[string]any{"store": map[string]any{"driver": "mysql", "dsn": "u:hunter2@/wiki?multiStatements=true"}}, []string{"store: dsn: "}},
+		{"malformed DSN", map[string]any{"store": map[string]any{"driver": "mysql", "dsn": "hunter2@"}}, []string{"store: dsn: "}},
+		{"unknown driver", map[string]any{"store": map[string]any{"driver": "hunter", "dsn": "x"}}, []string{"store: unknown value: want mysql or sqlite"}},
+		{"no DSN", map[string]any{"store": map[string]any{"driver": "mysql", "max_open_conns": -2}}, []string{"store: DSN missing", "max_open_conns: -2"}},
+		{"no key file", map[string]any{"public_key": []string{"/nowhere/key.pem"}}, []string{"public_key: ", "/nowhere/key.pem"}},
+		{"key is a directory", map[string]any{"public_key": []string{t.TempDir()}}, []string{"public_key: ", "no regular file"}},
+		{"key is none", map[string]any{"public_key": []string{write(t, "hello")}}, []string{"public_key: ", "no PEM block found"}},
+		{"weak key", map[string]any{"public_key": []string{pemOfNewKey(t, 1024)}}, []string{"public_key: PEM: RSA key of 1024 bits"}},
+		{"TLS files", map[string]any{"store": map[string]any{"driver": "mysql", "dsn": "u@tcp(db)/w", "tls": map[string]any{"ca": "/nowhere/ca"}}}, []string{"tls ca: ", "/nowhere/ca"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			before := emptied(t)
+			_, err := load(t, withDefaults(t, test.more))
+			if err == nil {
+				t.Fatal("loaded")
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("no %q in:\n%v", want, err)
+				}
+			}
+			if strings.Contains(err.Error(), "hunter") {
+				t.Errorf("a secret is quoted: %v", err)
+			}
+			eventually(t, func() bool { return slices.Equal(pooled(), before) })
+		})
+	}
+}
+
+func TestSettings(t *testing.T) {
+	t.Setenv("OAUTH_TEST_KEY", "from the environment")
+	inline, inFile := pemOfNewKey(t, 2048), pemOfNewKey(t, 2048)
+	h, err := load(t, withDefaults(t, map[string]any{
+		"secret_key": "{file." + write(t, "from a file\n") + "}",
+		"public_key": []string{inline, write(t, inFile+inline), "{file." + write(t, inFile) + "}"},
+		"base_url":   "https://Wiki.example:443",
+		"require":    []any{map[string]any{"kind": "consumer", "values": []string{"{env.OAUTH_TEST_KEY}", "b"}}},
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(h.keys) != 4 {
+		t.Errorf("%d keys", len(h.keys))
+	}
+	p := h.policy
+	if p.SiteKey != "from a file" || p.BaseScheme != "https" || p.BaseHost != "wiki.example" || !p.BlockDisablesLogin || p.Release != validator.Release147 ||
+		p.TimestampWindow != 5*time.Minute || p.MaxFormSize != 8<<20 || p.Wiki != "enwiki" {
+		t.Errorf("policy %+v", p)
+	}
+	if len(p.Require) != 1 || p.Require[0].Kind != validator.RequireConsumer || !slices.Equal(p.Require[0].Values, []string{"from the environment", "b"}) {
+		t.Errorf("require %+v", p.Require)
+	}
+	if h.cache.Size != 64<<20 || h.cache.TTL != time.Minute || h.cache.NegativeTTL != 5*time.Second || h.cache.MaxStale != 5*time.Minute || h.nonces != 64<<20 {
+		t.Errorf("cache %+v, nonces %d", h.cache, h.nonces)
+	}
+	if d := h.database; d.QueryTimeout != 2*time.Second || d.MaxOpenConns != 16 || d.ConnMaxLifetime != 5*time.Minute {
+		t.Error("the store's settings have other defaults")
+	}
+	if h, err = load(t, withDefaults(t, map[string]any{"block_disables_login": false})); err != nil || h.policy.BlockDisablesLogin || h.policy.SiteKey != "" {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestModeStripNeedsNothing(t *testing.T) {
+	before := emptied(t)
+	if _, err := load(t, `{"mode": "strip", "secret_key": "{env.OAUTH_TEST_NOWHERE}"}`); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(pooled(), before) {
+		t.Error("something was taken from a pool")
+	}
+	if _, err := load(t, `{"mode": "strip", "headers": "Content-"}`); err == nil || !strings.Contains(err.Error(), "headers: ") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestUnknownJSON(t *testing.T) {
+	if _, err := load(t, withDefaults(t, map[string]any{"colour": "red"})); err == nil || !strings.Contains(err.Error(), "colour") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// pooled lists what the pools hold, and how often.
+func pooled() []int {
+	var all []int
+	for _, pool := range []*caddy.UsagePool{databases, caches, nonceMemories} {
+		count := 0
+		pool.Range(func(any, any) bool { count++; return true })
+		all = append(all, count)
+	}
+	return all
+}
+
+// emptied waits until what earlier tests took is given back.
+func emptied(tb testing.TB) []int {
+	tb.Helper()
+	eventually(tb, func() bool { return slices.Max(pooled()) == 0 })
+	return pooled()
+}
+
+// eventually waits for what another goroutine does.
+func eventually(tb testing.TB, done func() bool) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			tb.Fatal(errors.New("it did not happen"))
+		case <-time.After(time.Millisecond):
+		}
+	}
+}

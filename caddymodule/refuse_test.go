@@ -1,0 +1,117 @@
+package caddymodule
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+func TestRefusals(t *testing.T) {
+	for _, reason := range validator.Reasons()[1:] {
+		t.Run(reason.String(), func(t *testing.T) {
+			d := deny(reason)
+			if reason.Status() == http.StatusServiceUnavailable {
+				d.Verdict = validator.Unavailable
+			}
+			for _, how := range []string{errorsProblem, errorsCaddy} {
+				s := newShell(t, &Handler{Errors: how}, d)
+				response, err := s.serve(t, get("/"))
+				if s.passed != nil {
+					t.Fatal("passed")
+				}
+				if got := status(response, err); got != reason.Status() {
+					t.Errorf("%s: status %d, want %d", how, got, reason.Status())
+				}
+				checkRefusal(t, reason, response)
+				if how == errorsCaddy {
+					returned := new(caddyhttp.HandlerError)
+					if !errors.As(err, returned) || returned.Err.Error() != reason.String() {
+						t.Errorf("returned %v", err)
+					}
+					continue
+				}
+				if err != nil {
+					t.Errorf("returned %v", err)
+				}
+				want := problem{"about:blank", http.StatusText(reason.Status()), reason.Status(), reason.Detail(), reason.String()}
+				if got := problemIn(t, response); got != want {
+					t.Errorf("got %+v", got)
+				}
+				if got := response.Header.Get("Content-Type"); got != "application/problem+json" {
+					t.Errorf("Content-Type %q", got)
+				}
+			}
+		})
+	}
+}
+
+// checkRefusal looks at the headers of a refusal.
+func checkRefusal(t *testing.T, reason validator.Reason, response *http.Response) {
+	t.Helper()
+	if got := response.Header["Cache-Control"]; !slices.Equal(got, []string{"no-store"}) {
+		t.Errorf("Cache-Control %q", got)
+	}
+	if got := response.Header["Vary"]; !slices.Equal(got, []string{"Authorization"}) {
+		t.Errorf("Vary %q", got)
+	}
+	bearer := `Bearer realm="MediaWiki"`
+	if code := reason.BearerError(); code != "" {
+		bearer += `, error="` + code + `", error_description="` + reason.Detail() + `"`
+	}
+	var want []string
+	switch {
+	case reason.Status() == http.StatusUnauthorized:
+		want = []string{`OAuth realm="MediaWiki"`, bearer}
+	case reason.Status() == http.StatusBadRequest, reason == validator.MissingGrant:
+		want = []string{bearer}
+	}
+	if got := response.Header["Www-Authenticate"]; !slices.Equal(got, want) {
+		t.Errorf("challenges %q, want %q", got, want)
+	}
+	retry := reason.Status() == http.StatusServiceUnavailable || reason.Status() == http.StatusTooManyRequests
+	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); retry != (err == nil && seconds > 0) {
+		t.Errorf("Retry-After %q", response.Header.Get("Retry-After"))
+	}
+	if allow := response.Header.Get("Allow"); (allow != "") != (reason == validator.MethodNotAllowed) {
+		t.Errorf("Allow %q", allow)
+	}
+}
+
+func TestRefusalOfHead(t *testing.T) {
+	s := newShell(t, &Handler{}, deny(validator.BadSignature))
+	response, err := s.serve(t, httptest.NewRequest(http.MethodHead, "/", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil || len(body) != 0 || response.StatusCode != http.StatusUnauthorized || response.Header.Get("Content-Length") == "" {
+		t.Errorf("status %d, body %q, Content-Length %q", response.StatusCode, body, response.Header.Get("Content-Length"))
+	}
+}
+
+func TestScopeAndRealm(t *testing.T) {
+	h := &Handler{
+		Realm:   `a "quoted\" realm`,
+		Require: []Requirement{{"grant", []string{"editpage", "createeditmovepage"}}, {"group", []string{"sysop"}}, {"grant", []string{"basic"}}},
+	}
+	s := newShell(t, h, deny(validator.MissingGrant))
+	response, _ := s.serve(t, get("/"))
+	want := `Bearer realm="a \"quoted\\\" realm", error="insufficient_scope", error_description="A required grant is missing.", scope="editpage createeditmovepage basic"`
+	if got := response.Header["Www-Authenticate"]; !slices.Equal(got, []string{want}) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	s = newShell(t, &Handler{Require: []Requirement{{"grant", []string{"a\"b"}}}}, deny(validator.MissingGrant))
+	response, _ = s.serve(t, get("/"))
+	if got := response.Header.Get("Www-Authenticate"); strings.Contains(got, "scope=") {
+		t.Errorf("got %s", got)
+	}
+}
