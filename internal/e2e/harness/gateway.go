@@ -1,0 +1,186 @@
+package harness
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard" // what Caddy is built with
+
+	_ "github.com/caddy-mwoauth/caddy-mwoauth" // registers with Caddy
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// Options say what a test wants otherwise.
+type Options struct {
+	Wiki     *Wiki        // default: a new one of release 1.39
+	Backend  http.Handler // default: answers with what it was sent
+	Settings []string     // lines of the directive, in place of those of the wiki or beside them
+
+	// Site is the body of the site. Within it, `import settings` stands for the lines of the directive, and
+	// `import backend` for the reverse_proxy. Default: DefaultSite.
+	Site string
+	// Sites are further sites, whole. They import the same, and may have {$HTTP2}, a port, in their address,
+	// and {$BACKEND}, an address.
+	Sites   string
+	Servers string // further lines of the global option servers
+	Global  string // further global options
+}
+
+// DefaultSite has the directive in front of the backend.
+const DefaultSite = "oauth {\n\timport settings\n}\nimport backend\n"
+
+// Gateway is a running Caddy, with its wiki and its backend.
+type Gateway struct {
+	Wiki    *Wiki
+	Backend *Backend
+	HTTP    string // host:port of the site
+	HTTPS   string // the same site over TLS, by HTTP/1.1, HTTP/2 and HTTP/3
+	HTTP2   string // for Options.Sites
+	Client  *http.Client
+
+	options Options
+	log     string
+}
+
+// New starts a gateway, which is stopped with the test.
+func New(tb testing.TB, o Options) *Gateway {
+	tb.Helper()
+	if o.Wiki == nil {
+		o.Wiki = NewWiki(tb, validator.Release139)
+	}
+	if o.Site == "" {
+		o.Site = DefaultSite
+	}
+	p := ports()
+	g := &Gateway{
+		Wiki: o.Wiki, Backend: NewBackend(tb, o.Backend), options: o,
+		HTTP: "127.0.0.1:" + p.http, HTTPS: "127.0.0.1:" + p.https, HTTP2: "127.0.0.1:" + p.second,
+		Client: newClient(), log: filepath.Join(tb.TempDir(), "log"),
+	}
+	if err := g.Load(tb, o.Settings...); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		g.Client.CloseIdleConnections()
+		if err := caddy.Stop(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return g
+}
+
+// Load loads the configuration with other lines of the directive, as a reload does. A configuration that does not
+// load leaves the old one running.
+func (g *Gateway) Load(tb testing.TB, settings ...string) error {
+	tb.Helper()
+	return load(g.Caddyfile(tb, settings...))
+}
+
+func load(caddyfile string) error {
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		return err
+	}
+	return caddy.Load(config, true)
+}
+
+// Caddyfile is the whole configuration, with other lines of the directive.
+func (g *Gateway) Caddyfile(tb testing.TB, settings ...string) string {
+	tb.Helper()
+	p, c := ports(), siteCertificate()
+	return strings.NewReplacer(
+		"{$HTTP}", p.http, "{$HTTPS}", p.https, "{$HTTP2}", p.second, "{$METRICS}", p.metrics,
+		"{$BACKEND}", g.Backend.Addr, "{$LOG}", g.log, "{$CERT}", c.certFile, "{$KEY}", c.keyFile,
+		"{$SERVERS}", g.options.Servers, "{$GLOBAL}", g.options.Global,
+		"{$SETTINGS}", g.Wiki.Settings(tb, settings...),
+		"{$SITE}", g.replaceAddress(g.options.Site), "{$SITES}", g.replaceAddress(g.options.Sites),
+	).Replace(frame)
+}
+
+// replaceAddress replaces what a test's own sites may hold: a Replacer does not look into what it has put in.
+func (g *Gateway) replaceAddress(text string) string {
+	return strings.NewReplacer("{$HTTP2}", ports().second, "{$BACKEND}", g.Backend.Addr).Replace(text)
+}
+
+const frame = `{
+	admin off
+	persist_config off
+	grace_period 1s
+	default_bind 127.0.0.1
+	auto_https off
+	metrics
+	log default {
+		output file {$LOG} {
+			roll_disabled
+		}
+		format json
+		level DEBUG
+	}
+	servers {
+		{$SERVERS}
+	}
+	{$GLOBAL}
+}
+(settings) {
+{$SETTINGS}
+}
+(backend) {
+	reverse_proxy {$BACKEND}
+}
+(site) {
+	log
+{$SITE}
+}
+http://:{$HTTP} {
+	import site
+}
+https://:{$HTTPS} {
+	tls {$CERT} {$KEY}
+	import site
+}
+http://:{$METRICS} {
+	metrics
+}
+{$SITES}
+`
+
+// Log is everything that Caddy has logged, at level DEBUG, as JSON lines. It holds the access log too.
+func (g *Gateway) Log(tb testing.TB) string {
+	tb.Helper()
+	text, err := os.ReadFile(g.log)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(text)
+}
+
+// Metrics are Caddy's metrics in Prometheus' text format.
+func (g *Gateway) Metrics(tb testing.TB) string {
+	tb.Helper()
+	return string(g.Do(tb, g.Request(tb, "GET", "http://127.0.0.1:"+ports().metrics+"/metrics", "")).Body)
+}
+
+type portNumbers struct{ http, https, second, metrics string }
+
+// ports are free ones, chosen once: Caddy hands its sockets over from one configuration to the next.
+var ports = sync.OnceValue(func() portNumbers {
+	return portNumbers{freePort(), freePort(), freePort(), freePort()}
+})
+
+func freePort() string {
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer l.Close() //nolint:errcheck // it was never used
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
