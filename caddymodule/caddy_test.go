@@ -1,0 +1,425 @@
+package caddymodule
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"database/sql"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// site is a Caddy in this process, in front of a backend that tells what it was sent, over a wiki in a file.
+type site struct {
+	address, dir string
+	timeout      string // of queries; default 2s
+	credentials  sign.Credentials
+	issuer       *rsa.PrivateKey
+	jti, client  string
+	backend      *httptest.Server
+	seen         atomic.Pointer[http.Request]
+	entered      chan struct{} // when not nil, requests for /wait say that they are in, and wait
+	leave        chan struct{}
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{dir: t.TempDir(), entered: make(chan struct{}), leave: make(chan struct{})}
+	s.makeWiki(t)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.address = listener.Addr().String()
+	_ = listener.Close()
+	s.backend = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		s.seen.Store(r)
+		if r.URL.Path == "/wait" {
+			s.entered <- struct{}{}
+			<-s.leave
+		}
+		_, _ = w.Write(body)
+	}))
+	t.Cleanup(s.backend.Close)
+	return s
+}
+
+func (s *site) makeWiki(t *testing.T) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(s.dir, "wiki.sqlite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, statement := range wikidb.Schema(wikidb.SQLite, validator.Release147, "") {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	app := wikidb.NewConsumer(1, 7)
+	grant := wikidb.NewAcceptance(1, app, 7)
+	bearer := wikidb.NewConsumer(2, 7)
+	bearer.Version = 2
+	bearerGrant := wikidb.NewAcceptance(2, bearer, 7)
+	bearerGrant.Version = 2
+	s.jti, s.client = wikidb.RandomHex(40), bearer.Key
+	err = wikidb.DB{Conn: db, Release: validator.Release147}.Insert(t.Context(),
+		wikidb.User{ID: 7, Name: "Özdemir"}, wikidb.Group{UserID: 7, Name: "sysop"}, app, grant, bearer, bearerGrant,
+		wikidb.Token{Identifier: s.jti, AcceptanceID: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const siteKey = "site key"
+	s.credentials = sign.Credentials{
+		ConsumerKey: app.Key, ConsumerSecret: sign.Secret(siteKey, app.Secret), Token: grant.Token, TokenSecret: sign.Secret(siteKey, grant.Secret),
+	}
+	if s.issuer, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&s.issuer.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{
+		"key":     []byte(siteKey + "\n"),
+		"key.pem": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
+	} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// load runs Caddy with the site: lines are more lines of the directive, routes come after it.
+func (s *site) load(t *testing.T, lines, routes string) {
+	t.Helper()
+	config, text := adapt(fmt.Sprintf(`
+{
+	admin off
+	persist_config off
+	metrics
+	servers {
+		protocols h1 h2 h2c
+		expected_underscore_headers X_OAuth_User_Id X_OAuth_User_Name
+		expected_dot_headers X.OAuth.User.Id
+	}
+	log {
+		output file %[1]s/log
+		format json
+	}
+}
+http://%[2]s {
+	log
+	oauth {
+		store sqlite %[1]s/wiki.sqlite {
+			query_timeout %[6]s
+		}
+		wiki testwiki
+		mediawiki 1.47
+		secret_key {file.%[1]s/key}
+		public_key %[1]s/key.pem
+		%[3]s
+	}
+	%[4]s
+	metrics /metrics
+	reverse_proxy %[5]s
+}
+`, s.dir, s.address, lines, routes, s.backend.Listener.Addr(), cmp.Or(s.timeout, "2s")))
+	if config == nil {
+		t.Fatal(text)
+	}
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// signed is a request with a fresh signature.
+func (s *site) signed(t *testing.T, method, path string, body io.Reader) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(context.Background(), method, "http://"+s.address+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, err := sign.Header(s.credentials, method, r.URL.String(), nil, sign.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", header)
+	return r
+}
+
+func (s *site) bearer(t *testing.T) string {
+	t.Helper()
+	now := time.Now().Unix()
+	token, err := sign.JWT(s.issuer, map[string]any{
+		"aud": s.client, "jti": s.jti, "sub": "7", "iat": now, "nbf": now, "exp": now + 3600, "scopes": []string{"basic", "editpage"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "Bearer " + token
+}
+
+func do(t *testing.T, r *http.Request) (*http.Response, string) {
+	t.Helper()
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
+}
+
+func TestThroughCaddy(t *testing.T) {
+	s := newSite(t)
+	s.load(t, "require grant editpage", "")
+	evil := func(r *http.Request) *http.Request {
+		r.Header["X_OAuth_User_Id"] = []string{"1"}
+		r.Header["X.OAuth.User.Id"] = []string{"1"}
+		r.Header["X-OAuth-Owner-Only"] = []string{"true"}
+		r.Header["Connection"] = []string{"close, X-OAuth-User-Id, x-oauth-groups"}
+		return r
+	}
+	bearer, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.address+"/a", nil)
+	bearer.Header.Set("Authorization", s.bearer(t))
+	for _, test := range []struct {
+		version string
+		request *http.Request
+	}{
+		{"1.0a", evil(s.signed(t, http.MethodGet, "/w/api.php?action=query&titles=%7Ea", nil))},
+		{"2.0", evil(bearer)},
+		{"2.0", bearer}, // from the cache
+	} {
+		s.seen.Store(nil)
+		response, body := do(t, test.request)
+		if response.StatusCode != http.StatusOK {
+			t.Fatalf("status %d: %s", response.StatusCode, body)
+		}
+		seen := s.seen.Load()
+		names := ownNames(seen.Header)
+		for _, name := range names {
+			if name != http.CanonicalHeaderKey(name) || strings.ContainsAny(name, "_.") {
+				t.Errorf("the backend was sent %s", name)
+			}
+		}
+		if h := seen.Header; h.Get("X-OAuth-User-Id") != "7" || h.Get("X-OAuth-User-Name") != "%C3%96zdemir" || h.Get("X-OAuth-Groups") != "sysop" ||
+			h.Get("X-OAuth-Version") != test.version || h.Get("X-OAuth-Wiki") != "testwiki" || h["X-Oauth-Owner-Only"] != nil {
+			t.Errorf("the backend was sent %v", h)
+		}
+		if vary := response.Header["Vary"]; len(vary) != 1 || vary[0] != "Authorization" {
+			t.Errorf("Vary %q", vary)
+		}
+	}
+
+	replay := s.signed(t, http.MethodGet, "/metrics", nil)
+	_, first := do(t, replay)
+	for _, want := range []string{
+		`caddy_oauth_decisions_total{outcome="allow",protocol="oauth1",reason="ok"}`,
+		`caddy_oauth_cache_misses_total{cache="facts"}`, `caddy_oauth_cache_hits_total{cache="tokens"}`, `caddy_oauth_cache_bytes{cache="nonces"}`,
+		`caddy_oauth_store_query_duration_seconds_count`, `caddy_oauth_store_errors_total`,
+	} {
+		if !strings.Contains(first, want) {
+			t.Errorf("no %s in the metrics", want)
+		}
+	}
+	response, body := do(t, replay)
+	if response.StatusCode != http.StatusUnauthorized || !strings.Contains(body, `"reason":"nonce_used"`) {
+		t.Errorf("replayed: status %d: %s", response.StatusCode, body)
+	}
+	s.checkLog(t, replay.Header.Get("Authorization"))
+}
+
+// checkLog looks for what the access log and our own say, and for what they must not.
+func (s *site) checkLog(t *testing.T, authorization string) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, token, _ := strings.Cut(s.bearer(t), " ")
+	claims := strings.Split(token, ".")[0] // the same in every token of ours
+	for _, secret := range []string{s.credentials.ConsumerSecret, s.credentials.TokenSecret, s.credentials.Token, s.jti, "site key", authorization, claims} {
+		if strings.Contains(string(content), secret) {
+			t.Errorf("the log has %q", secret)
+		}
+	}
+	passed, refused, told := 0, 0, 0
+	for line := range strings.Lines(string(content)) {
+		var entry struct {
+			Msg    string
+			UserID string `json:"user_id"`
+			OAuth  struct{ Outcome, Reason, Protocol string }
+		}
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case entry.Msg == "handled request" && entry.OAuth.Outcome == "allow" && entry.UserID == "7":
+			passed++
+		case entry.Msg == "handled request" && entry.OAuth.Reason == "nonce_used" && entry.UserID == "":
+			refused++
+		case entry.Msg == "refused: nonce_used":
+			told++
+		}
+	}
+	if passed != 4 || refused != 1 || told != 1 {
+		t.Errorf("%d passed, %d refused, %d told in:\n%s", passed, refused, told, content)
+	}
+}
+
+// TestTrailersThroughCaddy sends trailers that reverse_proxy copies when the body ends.
+func TestTrailersThroughCaddy(t *testing.T) {
+	s := newSite(t)
+	s.load(t, "", "")
+	for _, announced := range []string{"X-OAuth-User-Id, X-Sum", "X-Sum", "X-Sum, X_OAuth_User_Id"} {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := s.signed(t, http.MethodPost, "/", nil)
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: %s\r\nAuthorization: %s\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nTrailer: %s\r\n\r\n"+
+			"4\r\nbody\r\n0\r\nX-OAuth-User-Id: 1\r\nX_OAuth_User_Id: 1\r\nX-Sum: 2\r\n\r\n", s.address, r.Header.Get("Authorization"), announced)
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		_ = conn.Close()
+		s.checkTrailers(t, announced, response.StatusCode)
+	}
+
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{Protocols: protocols}}
+	defer client.CloseIdleConnections()
+	r := s.signed(t, http.MethodPost, "/", io.MultiReader(strings.NewReader("body")))
+	r.Trailer = http.Header{"X-Oauth-User-Id": {"1"}, "X_OAuth_User_Id": {"1"}, "X-Sum": {"2"}}
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.ProtoMajor != 2 {
+		t.Errorf("over HTTP/%d", response.ProtoMajor)
+	}
+	s.checkTrailers(t, "HTTP/2", response.StatusCode)
+}
+
+func (s *site) checkTrailers(t *testing.T, what string, status int) {
+	t.Helper()
+	seen := s.seen.Swap(nil)
+	if status != http.StatusOK || seen == nil {
+		t.Fatalf("%s: status %d", what, status)
+	}
+	if left := ownNames(seen.Trailer); left != nil || seen.Trailer.Get("X-Sum") != "2" {
+		t.Errorf("%s: the backend was sent the trailers %v", what, seen.Trailer)
+	}
+	if seen.Header.Get("X-OAuth-User-Id") != "7" {
+		t.Errorf("%s: the backend was sent %v", what, seen.Header)
+	}
+}
+
+func TestErrorsCaddy(t *testing.T) {
+	s := newSite(t)
+	s.load(t, "errors caddy", `handle_errors {
+		header X-Reason {http.oauth.reason}
+		respond "{http.error.status_code} {http.oauth.reason}"
+	}`)
+	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.address+"/", nil)
+	response, body := do(t, r)
+	if response.StatusCode != http.StatusUnauthorized || body != "401 no_credentials" || len(response.Header["Www-Authenticate"]) != 2 ||
+		response.Header.Get("Cache-Control") != "no-store" || response.Header.Get("X-Reason") != "no_credentials" {
+		t.Errorf("status %d, body %q, headers %v", response.StatusCode, body, response.Header)
+	}
+}
+
+// Requests run on while the configuration under them is replaced, again and again.
+func TestReloadUnderLoad(t *testing.T) {
+	s := newSite(t)
+	s.load(t, "realm first", "")
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	var served atomic.Int64
+	for range 4 {
+		running.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				response, err := http.DefaultClient.Do(s.signed(t, http.MethodGet, "/", nil))
+				if err != nil {
+					continue // Caddy closes connections of the old configuration, with or without us
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+				if response.StatusCode != http.StatusOK {
+					t.Errorf("status %d", response.StatusCode)
+					return
+				}
+				served.Add(1)
+			}
+		})
+	}
+	running.Go(func() {
+		if response, body := do(t, s.signed(t, http.MethodGet, "/wait", nil)); response.StatusCode != http.StatusOK {
+			t.Errorf("the held request: status %d: %s", response.StatusCode, body)
+		}
+	})
+	<-s.entered
+	replayed := s.signed(t, http.MethodGet, "/replayed", nil)
+	if response, _ := do(t, replayed); response.StatusCode != http.StatusOK {
+		t.Errorf("status %d", response.StatusCode)
+	}
+	for i := range 10 {
+		s.timeout = fmt.Sprintf("%ds", i+3) // another database pool, and another cache; the nonces stay
+		s.load(t, fmt.Sprintf("realm r%d\ncache {\n\tttl %ds\n}", i, i+1), "")
+	}
+	if response, body := do(t, replayed); response.StatusCode != http.StatusUnauthorized || !strings.Contains(body, "nonce_used") {
+		t.Errorf("replayed after the reloads: status %d: %s", response.StatusCode, body)
+	}
+	s.leave <- struct{}{}
+	close(stop)
+	running.Wait()
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	emptied(t)
+	content, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	if err != nil || served.Load() == 0 || strings.Contains(string(content), "panic") {
+		t.Errorf("%d served, error %v, log:\n%s", served.Load(), err, content)
+	}
+}
