@@ -25,13 +25,15 @@ type Backend struct {
 	Apart   bool // the OAuth tables are in another database
 }
 
-// Backends are all kinds.
+// Backends are all kinds. 1.41 and 1.42 are there for where they keep blocks, and which they count.
 var Backends = []Backend{
 	{Name: "MariaDB 1.39", Driver: wikidb.MySQL, Release: validator.Release139},
 	{Name: "MariaDB 1.47", Driver: wikidb.MySQL, Release: validator.Release147},
 	{Name: "MariaDB 1.47 prefixed, OAuth apart", Driver: wikidb.MySQL, Release: validator.Release147, Prefix: "mw-1_", Apart: true},
 	{Name: "SQLite 1.39", Driver: wikidb.SQLite, Release: validator.Release139},
 	{Name: "SQLite 1.47", Driver: wikidb.SQLite, Release: validator.Release147, Prefix: "mw_"},
+	{Name: "SQLite 1.41", Driver: wikidb.SQLite, Release: 41},
+	{Name: "MariaDB 1.42", Driver: wikidb.MySQL, Release: 42},
 }
 
 // Wiki is a wiki with empty tables.
