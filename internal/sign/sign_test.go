@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -99,6 +100,23 @@ func TestRFC5849BaseString(t *testing.T) {
 	})
 	if err != nil || got != want {
 		t.Errorf("baseString = %q, %v\nwant %q", got, err, want)
+	}
+}
+
+func TestEscape(t *testing.T) {
+	const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+	for i := range 256 {
+		text := string([]byte{byte(i)})
+		want := fmt.Sprintf("%%%02X", i)
+		if strings.Contains(unreserved, text) {
+			want = text
+		}
+		if got := Escape(text); got != want {
+			t.Errorf("Escape(%q) = %q, want %q", text, got, want)
+		}
+		if got, err := unescape(want); err != nil || got != text {
+			t.Errorf("unescape(%q) = %q, %v", want, got, err)
+		}
 	}
 }
 
