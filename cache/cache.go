@@ -43,7 +43,6 @@ type Cache struct {
 	tokens   *inner[validator.Token]
 	// generation counts purges. An entry of an older one is a miss: ristretto stores behind our back.
 	generation atomic.Uint64
-	closed     atomic.Bool
 
 	mu      sync.Mutex
 	flights map[digest]*flight
@@ -115,13 +114,9 @@ func (c *Cache) Purge() {
 	c.tokens.clear()
 }
 
-// Close frees the memory and ends the goroutines. Whoever still uses the cache asks the store each time.
+// Close frees the memory and ends the goroutines. Whoever still uses the cache is answered by the store: it
+// keeps nothing any more, but still asks once for all who ask at once.
 func (c *Cache) Close() {
-	c.closed.Store(true)
-	c.mu.Lock()
-	c.flights = map[digest]*flight{}
-	c.held = [2]int64{}
-	c.mu.Unlock()
 	c.facts.close()
 	c.negative.close()
 	c.tokens.close()

@@ -64,6 +64,7 @@ func TestClosedCache(t *testing.T) {
 		s, tokens := c.Store(next, "id"), c.Tokens(jwt, "keys")
 		mustLookup(t, s, key(1))
 		tokens.Verify("a.b.c")
+		settle(c)
 		c.Close()
 		c.Close()
 		c.Purge()

@@ -28,9 +28,6 @@ type store struct {
 
 func (s *store) Lookup(ctx context.Context, key validator.Key) (validator.Facts, error) {
 	c := s.cache
-	if c.closed.Load() {
-		return s.next.Lookup(ctx, key)
-	}
 	d := factsDigest(s.prefix, &key)
 	generation, now := c.generation.Load(), c.clock()
 	known, fresh := c.facts.get(&d, generation, now)

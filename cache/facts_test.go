@@ -198,6 +198,16 @@ func TestAProbeKeepsNobodyWaiting(t *testing.T) {
 		}
 		synctest.Wait()
 		wantAsked(t, next, 3)
+
+		// A probe for one who has nothing stale is waited for by that one alone.
+		time.Sleep(10*time.Second + probeEvery)
+		go s.Lookup(t.Context(), key(2)) //nolint:errcheck // fails as those above
+		synctest.Wait()
+		wantAsked(t, next, 4)
+		start = time.Now()
+		if _, err := s.Lookup(t.Context(), key(2)); !errors.Is(err, errDown) || time.Since(start) != 0 {
+			t.Errorf("error %v after %v, want %v at once", err, time.Since(start), errDown)
+		}
 		time.Sleep(10 * time.Second)
 	})
 }

@@ -80,6 +80,19 @@ func TestOneQueryForAllWhoAskAtOnce(t *testing.T) {
 	}
 }
 
+func TestTheGraceIsNoLongerThanTheTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, Config{Size: 1 << 20, NegativeTTL: grace / 2})
+		defer c.Close()
+		next := answering(false)
+		s := c.Store(next, "id")
+		mustLookup(t, s, key(1))
+		time.Sleep(grace / 2)
+		mustLookup(t, s, key(1))
+		wantAsked(t, next, 2)
+	})
+}
+
 func TestSitesOfOneIdentityShareAQuery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, config())
@@ -174,6 +187,11 @@ func TestPurgeForgets(t *testing.T) {
 		wantAsked(t, next, 2)
 		settle(c) // stored
 		c.Purge()
+		for _, st := range c.Stats() {
+			if st.Bytes != 0 {
+				t.Errorf("%s: %d bytes after the purge", st.Name, st.Bytes)
+			}
+		}
 		mustLookup(t, s, key(1))
 		wantAsked(t, next, 3)
 	}

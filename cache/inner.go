@@ -24,12 +24,11 @@ type inner[V any] struct {
 }
 
 // stripe lets many read without sharing a cache line. Ristretto's Clear and Close expect that nobody uses the
-// cache meanwhile: they take all stripes.
+// cache meanwhile: they take all stripes. Of a cache that was closed before ristretto itself makes a miss.
 type stripe struct {
 	sync.RWMutex
-	closed       bool
 	hits, misses atomic.Uint64
-	_            [16]byte
+	_            [24]byte
 }
 
 func newInner[V any](name string, size int64) (*inner[V], error) {
@@ -52,9 +51,7 @@ func (i *inner[V]) stripe(d *digest) *stripe { return &i.stripes[d[8]%uint8(len(
 func (i *inner[V]) get(d *digest, generation uint64, now int64) (e *entry[V], fresh bool) {
 	s := i.stripe(d)
 	s.RLock()
-	if !s.closed {
-		e, _ = i.entries.Get(d.hash())
-	}
+	e, _ = i.entries.Get(d.hash())
 	s.RUnlock()
 	if e != nil && (e.digest != *d || e.generation != generation) {
 		e = nil
@@ -76,9 +73,7 @@ func (i *inner[V]) set(e *entry[V], cost int64, ttl time.Duration) {
 	s := i.stripe(&e.digest)
 	s.RLock()
 	defer s.RUnlock()
-	if !s.closed {
-		i.entries.SetWithTTL(e.digest.hash(), e, cost, ttl)
-	}
+	i.entries.SetWithTTL(e.digest.hash(), e, cost, ttl)
 }
 
 // del removes an entry, also one whose set is yet to be carried out.
@@ -86,53 +81,27 @@ func (i *inner[V]) del(d *digest) {
 	s := i.stripe(d)
 	s.RLock()
 	defer s.RUnlock()
-	if !s.closed {
-		i.entries.Del(d.hash())
-	}
+	i.entries.Del(d.hash())
 }
 
-func (i *inner[V]) clear() {
-	i.exclusively(func(closed *bool) {
-		if !*closed {
-			i.entries.Clear()
-		}
-	})
-}
+func (i *inner[V]) clear() { i.exclusively(i.entries.Clear) }
 
-func (i *inner[V]) close() {
-	i.exclusively(func(closed *bool) {
-		if !*closed {
-			i.entries.Close()
-			*closed = true
-		}
-	})
-}
+func (i *inner[V]) close() { i.exclusively(i.entries.Close) }
 
 // exclusively calls f while nobody else uses the cache.
-func (i *inner[V]) exclusively(f func(closed *bool)) {
-	closed := false
+func (i *inner[V]) exclusively(f func()) {
 	for n := range i.stripes {
 		i.stripes[n].Lock()
-		closed = i.stripes[n].closed
+		defer i.stripes[n].Unlock()
 	}
-	f(&closed)
-	for n := range i.stripes {
-		i.stripes[n].closed = closed
-		i.stripes[n].Unlock()
-	}
+	f()
 }
 
 func (i *inner[V]) stats() Stats {
-	st := Stats{Name: i.name}
+	st := Stats{Name: i.name, Bytes: i.entries.MaxCost() - i.entries.RemainingCost()}
 	for n := range i.stripes {
 		st.Hits += i.stripes[n].hits.Load()
 		st.Misses += i.stripes[n].misses.Load()
-	}
-	s := &i.stripes[0]
-	s.RLock()
-	defer s.RUnlock()
-	if !s.closed {
-		st.Bytes = i.entries.MaxCost() - i.entries.RemainingCost()
 	}
 	return st
 }

@@ -246,6 +246,10 @@ func TestStepsOfTheWallClock(t *testing.T) {
 				wantUse(t, n, pair(2), fmt.Sprint(*h), h.wall-dawn+300, true)
 			})
 			wantUse(t, n, pair(1), "n", h.wall-dawn+300, tt.fresh)
+			h.pass(10_000)
+			if n.Len() != 0 || n.Bytes() != 0 {
+				t.Errorf("%d nonces and %d bytes are left", n.Len(), n.Bytes())
+			}
 		})
 	}
 }

@@ -22,9 +22,6 @@ type tokens struct {
 
 func (t *tokens) Verify(raw string) (validator.Token, validator.Reason) {
 	c := t.cache
-	if c.closed.Load() {
-		return t.next.Verify(raw)
-	}
 	d := tokenDigest(t.prefix, raw)
 	generation, now := c.generation.Load(), c.clock()
 	if e, fresh := c.tokens.get(&d, generation, now); fresh {
