@@ -36,15 +36,13 @@ func splitTarget(target string) (path, query string, ok bool) {
 		}
 		target = rest[end:]
 	}
-	// Go reads a "#" as part of the path or query, others cut there: two readings of one request.
-	if strings.IndexByte(target, '#') >= 0 {
-		return "", "", false
-	}
 	path, query, _ = strings.Cut(target, "?")
 	if path == "" {
 		path = "/"
 	}
-	return path, query, true
+	// Go reads a "#" as part of the path or query, others cut there: two readings of one request. The query is
+	// given all the same: a credential in it is one that cannot be read, not none.
+	return path, query, strings.IndexByte(target, '#') < 0
 }
 
 // baseURL is the base string URI of RFC 5849 section 3.4.1.2. The path is signed as it was sent.
