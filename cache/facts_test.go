@@ -212,6 +212,32 @@ func TestAProbeKeepsNobodyWaiting(t *testing.T) {
 	})
 }
 
+// The first answer after an outage counts for those who come right after it, stored or not.
+func TestTheAnswerToAProbeCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		c := newCache(t, cfg)
+		defer c.Close()
+		next := answering(true)
+		s := &store{cache: c, next: next, prefix: appendPart(appendPart(nil, kindFacts), "id")}
+		mustLookup(t, s, key(1))
+		d := factsDigest(s.prefix, new(key(1)))
+		settle(c)
+		known, _ := c.facts.get(&d, 0, 0)
+		time.Sleep(cfg.TTL)
+		next.lookup = func(context.Context, validator.Key) (validator.Facts, error) { return validator.Facts{}, errDown }
+		mustLookup(t, s, key(1))
+		time.Sleep(probeEvery)
+		next.lookup = answering(false).lookup
+		mustLookup(t, s, key(1)) // the probe
+		synctest.Wait()
+		if f, err := s.ask(t.Context(), key(1), d, known); f.Positive() || err != nil {
+			t.Errorf("got %+v, %v, want the answer that the row is gone", f, err)
+		}
+		wantAsked(t, next, 3)
+	})
+}
+
 func TestAnOutageIsOneStoresOwn(t *testing.T) {
 	c, _, _, s := failing(t)
 	if _, err := s.Lookup(t.Context(), key(9)); !errors.Is(err, errDown) {

@@ -34,7 +34,6 @@ type flight struct {
 	answer *entry[validator.Facts]
 	err    error
 	cost   int64
-	probe  bool // started while the store was failing
 }
 
 // outage is the state of a store whose last query failed.
@@ -45,10 +44,10 @@ type outage struct {
 
 // ask joins the flight for a key, or starts it. known is what is cached, no longer fresh; nil: nothing.
 func (s *store) ask(ctx context.Context, key validator.Key, d digest, known *entry[validator.Facts]) (validator.Facts, error) {
-	f, err := s.join(key, d, known)
+	f, probe, err := s.join(key, d, known)
 	switch {
 	case err != nil:
-	case f.probe && s.cache.usable(known):
+	case probe && s.cache.usable(known):
 		// Who can do without the answer does not wait for a store that may be gone.
 		return known.value, nil
 	default:
@@ -72,31 +71,30 @@ func (c *Cache) usable(e *entry[validator.Facts]) bool {
 	return e != nil && c.clock() < e.until+int64(c.cfg.MaxStale)
 }
 
-// join returns the flight for a key. An error means that the store is not to be asked now.
-func (s *store) join(key validator.Key, d digest, known *entry[validator.Facts]) (*flight, error) {
+// join returns the flight for a key, and whether it was begun just now to see if the store is back. An error
+// means that the store is not to be asked now.
+func (s *store) join(key validator.Key, d digest, known *entry[validator.Facts]) (f *flight, probe bool, err error) {
 	c := s.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock()
-	f := c.flights[d]
+	f = c.flights[d]
 	if f != nil && f.answer != nil && now >= f.answer.until {
 		c.forget(d, f)
 		f = nil
 	}
 	switch {
 	case f != nil && (f.answer != nil || s.outage == nil):
-		return f, nil
+		return f, false, nil
 	case s.outage == nil && known == nil && s.running >= maxRunning:
-		return nil, errBusy
+		return nil, false, errBusy
 	case s.outage == nil:
-		return s.start(key, d, now), nil
+		return s.start(key, d, now), false, nil
 	case f != nil || now < s.outage.next:
-		return nil, s.outage.err
+		return nil, false, s.outage.err
 	}
 	s.outage.next = now + int64(probeEvery)
-	f = s.start(key, d, now)
-	f.probe = true
-	return f, nil
+	return s.start(key, d, now), true, nil
 }
 
 // start begins a query that no waiter can cancel. The caller holds mu.
