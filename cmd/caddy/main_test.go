@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestMain lets the test binary be the command itself, in a process of its own.
@@ -32,7 +34,9 @@ func caddy(t *testing.T, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), executable, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // for a command that should have ended
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, executable, args...)
 	home := t.TempDir()
 	cmd.Env = append(os.Environ(), "TEST_AS_CADDY=1", "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "TMPDIR="+home)
 	return cmd
