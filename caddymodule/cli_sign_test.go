@@ -49,9 +49,9 @@ func newSignWiki(t *testing.T, key *rsa.PublicKey) *httptest.Server {
 	facts := validator.Facts{
 		Consumer: consumer, Accepted: consumer,
 		Acceptance: &validator.Acceptance{ID: 1, ConsumerID: 1, UserID: 7, Wiki: "*", Secret: signTokenSecret, Grants: []string{"basic"}},
-		User:       &validator.User{CentralID: 7, Name: "Ada"},
+		User:       &validator.User{CentralID: 7, Name: "Ada", Local: true, Attached: true},
 	}
-	v := validator.New(validator.Policy{Wiki: "enwiki", Release: validator.Release147}, signStore{facts}, &signNonces{}, validator.NewJWT(nil))
+	v := validator.New(validator.Policy{Wiki: "enwiki", Release: validator.Release147}, signStore{facts}, &signNonces{}, validator.NewJWT(nil, validator.Policy{}))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := v.Verify(r.Context(), validator.FromHTTP(r))
 		body, err := io.ReadAll(r.Body)

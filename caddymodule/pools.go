@@ -140,7 +140,7 @@ func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
 	wiki := d.Wiki(s.wiki)
 	policy := s.policy
 	policy.SharedUserIDs = wiki.SharedUserIDs()
-	jwt := validator.NewJWT(s.keys)
+	jwt := validator.NewJWT(s.keys, policy)
 	l.verifier = validator.New(policy, c.Store(wiki, wiki.Identity()), n, c.Tokens(jwt, jwt.Identity()))
 	return l, nil
 }

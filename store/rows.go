@@ -111,7 +111,7 @@ func (f *found) consumer(n *numbers, c []sql.RawBytes) *validator.Consumer {
 
 func (p *person) found(n *numbers, c []sql.RawBytes) {
 	p.id = n.id("user_id", c[0])
-	p.row = &validator.User{CentralID: p.id, Name: string(c[1])}
+	p.row = &validator.User{CentralID: p.id, Name: string(c[1]), Local: true, Attached: true}
 }
 
 func (p *person) group(c []sql.RawBytes) {

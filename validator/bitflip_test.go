@@ -85,7 +85,7 @@ func wireVerdict(t *testing.T, raw []byte) (base string, verdict Verdict) {
 	r = FromHTTP(hr)
 	c, reason := Parse(s.policy, r)
 	if reason == OK && c.form != formUnused {
-		reason = c.readForm(&r, DefaultMaxFormSize)
+		reason = c.readForm(&s.policy, &r, DefaultMaxFormSize)
 	}
 	if reason != OK {
 		t.Fatalf("passed, then %v", reason)

@@ -1,11 +1,6 @@
 package validator
 
-import (
-	"math"
-	"net/netip"
-	"strconv"
-	"strings"
-)
+import "net/netip"
 
 // Claim is what a request says of itself: the credential, and what its proof covers. Nothing of it is proven.
 type Claim struct {
@@ -18,13 +13,16 @@ type Claim struct {
 	spoofableIP bool
 
 	// OAuth 1: the protocol parameters, decoded, and where they stand.
-	oauth [numFields]string
-	found [numPlaces]uint8 // a bit per field
-	form  formUse
+	oauth    [numFields]string
+	found    [numPlaces]uint8 // a bit per field
+	form     formUse
+	bodyHash string // oauth_body_hash; empty: not sent, or not looked at
 	// OAuth 1: what the signature covers.
 	method  string
 	baseURL string
 	params  []param
+	// The rules of MediaWiki merge header, query and form: they need the first two again with the third.
+	header, query string
 }
 
 // field is one of the protocol parameters of RFC 5849 section 3.1.
@@ -86,145 +84,31 @@ func Parse(p Policy, r Request) (Claim, Reason) { return parse(&p, &r) }
 
 func parse(p *Policy, r *Request) (Claim, Reason) {
 	c := Claim{clientIP: r.ClientIP, spoofableIP: r.SpoofableIP}
-	var rest string
-	for _, line := range r.Authorization {
-		if protocol, text := scheme(line); protocol != NoProtocol {
-			c.Protocol, rest = protocol, text
-		}
-	}
-	if c.Protocol != NoProtocol && len(r.Authorization) > 1 {
-		return c, SeveralCredentials
-	}
-	path, query, targetOK := splitTarget(r.Target)
-	if holdsSignature(query) {
-		if len(r.Authorization) > 0 {
-			return c, SeveralCredentials
-		}
-		c.Protocol = OAuth1
-	}
-	switch {
-	case c.Protocol == NoProtocol:
-		return c, OK
-	case len(r.Authorization) > 0 && len(r.Authorization[0]) > maxHeader:
-		return c, MalformedHeader
-	case c.Protocol == OAuth2:
-		var reason Reason
-		c.Bearer, reason = bearerToken(rest)
-		return c, reason
-	case !targetOK:
-		return c, MalformedTarget
-	}
-	return c, c.readOAuth1(p, r, rest, path, query)
+	reason := p.reader().read(&c, p, r)
+	return c, reason
 }
 
-func (c *Claim) readOAuth1(p *Policy, r *Request, rest, path, query string) Reason {
-	c.method = strings.ToUpper(r.Method)
-	base, ok := baseURL(p, r, path)
-	if !ok {
-		return MalformedTarget
-	}
-	c.baseURL = base
-	c.params = make([]param, 0, 16)
-
-	reason := OK
-	malformed := authParams(rest, func(name, value string) {
-		// The realm is no parameter of the signature (RFC 5849 section 3.4.1.3.1).
-		if !strings.EqualFold(name, "realm") && !c.add(inHeader, param{name, value}) {
-			reason = DuplicateParameter
-		}
-	})
-	if malformed != OK {
-		return malformed
-	}
-	if reason == OK {
-		reason = c.addForm(inQuery, query, MalformedTarget)
-	}
-	if reason != OK {
-		return reason
-	}
-	c.InQuery = c.found[inQuery] != 0
-	isForm, ok := hasForm(r)
-	if !ok {
-		return MalformedHeader
-	}
-	if isForm {
-		c.form = formSigned
-		if c.found[inHeader]|c.found[inQuery] == 0 {
-			c.form = formHoldsOAuth
-			return OK
-		}
-	}
-	return c.complete()
+// reader reads what clients write: by the standards, or as MediaWiki does. All else is the same for both.
+type reader interface {
+	// read takes the credential in header and URL into the claim, which is empty.
+	read(c *Claim, p *Policy, r *Request) Reason
+	// readForm takes the parameters of a signed form into a claim that read has filled.
+	readForm(c *Claim, form string) Reason
+	// missing says whether the value of a protocol parameter counts as none.
+	missing(value string) bool
+	// version says whether an oauth_version is 1.0.
+	version(c *Claim) bool
+	// timestamp reads an oauth_timestamp, in Unix seconds.
+	timestamp(text string) (seconds float64, ok bool)
+	// decodeRSA decodes the base64 of an RSA signature.
+	decodeRSA(text string) ([]byte, bool)
 }
 
-// addForm takes the parameters of a query or a form body into the claim.
-func (c *Claim) addForm(at place, text string, malformed Reason) Reason {
-	n := len(c.params)
-	params, ok := appendForm(c.params, text)
-	if !ok {
-		return malformed
+func (p *Policy) reader() reader {
+	if p.Rules == MediaWiki {
+		return php{}
 	}
-	c.params = params[:n] // what is kept moves down within the same array, never past what is read
-	for _, pair := range params[n:] {
-		if !c.add(at, pair) {
-			return DuplicateParameter
-		}
-	}
-	return OK
-}
-
-// add takes one parameter into the claim. It is false for a protocol parameter that the place holds already.
-func (c *Claim) add(at place, pair param) bool {
-	if f, ok := fieldOf(pair.name); ok {
-		bit := uint8(1) << f
-		if c.found[at]&bit != 0 {
-			return false
-		}
-		c.found[at] |= bit
-		c.oauth[f] = decode(pair.value)
-		if f == fieldSignature {
-			return true // it cannot sign itself
-		}
-	}
-	c.params = append(c.params, pair)
-	return true
-}
-
-// complete says what the protocol parameters lack, once every place that may hold them was read.
-func (c *Claim) complete() Reason {
-	places := 0
-	for _, found := range c.found {
-		if found != 0 {
-			places++
-		}
-	}
-	if places > 1 { // "one and only one": RFC 5849 section 3.5
-		return SplitParameters
-	}
-	for f, value := range c.oauth {
-		if value == "" && field(f) != fieldVersion {
-			return MissingParameter
-		}
-	}
-	all := c.found[inHeader] | c.found[inQuery] | c.found[inForm]
-	if all&(1<<fieldVersion) != 0 && c.oauth[fieldVersion] != "1.0" {
-		return UnsupportedVersion
-	}
-	return OK
-}
-
-// timestamp reads oauth_timestamp: a positive number, in decimal digits alone (RFC 5849 section 3.3). One that
-// no clock will ever show is as far away as can be.
-func (c *Claim) timestamp() (seconds int64, ok bool) {
-	text := c.oauth[fieldTimestamp]
-	if text == "" || strings.Trim(text, "0123456789") != "" {
-		return 0, false
-	}
-	seconds, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return math.MaxInt64, true
-	}
-	return seconds, seconds > 0
+	return standard{}
 }
 
 // consumer returns the consumer key that the claim names.
@@ -243,34 +127,4 @@ func (c *Claim) key(p *Policy) Key {
 		k.Subject, _ = subjectID(p, c.Token.Subject)
 	}
 	return k
-}
-
-// holdsSignature says whether a query carries an OAuth 1 credential: it has oauth_signature, spelled in any way.
-func holdsSignature(query string) bool {
-	// A look for what every spelling has in it spares most requests the closer one.
-	if !strings.Contains(query, "oauth") && !strings.Contains(query, "%") {
-		return false
-	}
-	for query != "" {
-		var piece string
-		piece, query, _ = strings.Cut(query, "&")
-		name, _, _ := strings.Cut(piece, "=")
-		if len(name) >= len("oauth_signature") && recode(name, true) == "oauth_signature" {
-			return true
-		}
-	}
-	return false
-}
-
-// hasForm says whether the request's body is a form. ok is false when its Content-Type is said in two ways, of
-// which the backend might read the other.
-func hasForm(r *Request) (isForm, ok bool) {
-	if len(r.ContentType) > 1 {
-		return false, false
-	}
-	if len(r.ContentType) == 0 || r.Form == nil {
-		return false, true
-	}
-	mediaType, _, _ := strings.Cut(r.ContentType[0], ";")
-	return strings.EqualFold(strings.Trim(mediaType, " \t"), "application/x-www-form-urlencoded"), true
 }

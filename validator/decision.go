@@ -40,4 +40,5 @@ type Identity struct {
 	ConsumerName string
 	Wiki         string
 	OwnerOnly    bool
+	Pages        []string // that alone may be acted on; nil: all. Shared, not to be changed
 }

@@ -28,7 +28,7 @@ func (tables) Lookup(_ context.Context, key validator.Key) (validator.Facts, err
 	return validator.Facts{
 		Consumer: app, Accepted: app,
 		Acceptance: &validator.Acceptance{ID: 1, ConsumerID: 1, UserID: 7, Wiki: "*", Secret: "stored-token-secret", Grants: []string{"basic", "editpage"}},
-		User:       &validator.User{CentralID: 7, Name: "Alice"},
+		User:       &validator.User{CentralID: 7, Name: "Alice", Local: true, Attached: true},
 	}, nil
 }
 
@@ -46,7 +46,7 @@ func Example() {
 		Wiki:    "enwiki",
 		Release: validator.Release139,
 		// No SiteKey: clients of this wiki sign with the secrets as they are stored.
-	}, tables{}, &memory{}, validator.NewJWT([]*rsa.PublicKey{}))
+	}, tables{}, &memory{}, validator.NewJWT([]*rsa.PublicKey{}, validator.Policy{Release: validator.Release139}))
 
 	server := httptest.NewServer(verifier.Middleware("my wiki", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := validator.IdentityFrom(r.Context())
@@ -76,11 +76,11 @@ func Example() {
 
 // Without a server: the core decides about a description of a request.
 func ExampleVerifier_Verify() {
-	verifier := validator.New(validator.Policy{Wiki: "enwiki", Release: validator.Release139}, tables{}, &memory{}, validator.NewJWT(nil))
+	verifier := validator.New(validator.Policy{Wiki: "enwiki", Release: validator.Release139}, tables{}, &memory{}, validator.NewJWT(nil, validator.Policy{}))
 	decision := verifier.Verify(context.Background(), validator.Request{
 		Method: "GET", Scheme: "https", Host: "wiki.example.org", Target: "/w/api.php",
 		Authorization: []string{`OAuth oauth_consumer_key="an-app", oauth_token="a-token"`},
 	})
 	fmt.Println(decision.Verdict, decision.Reason, decision.Reason.Status())
-	// Output: deny missing_parameter 400
+	// Output: deny missing_timestamp 400
 }

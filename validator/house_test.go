@@ -109,11 +109,11 @@ func newScene() *scene {
 			Consumer:   consumer,
 			Accepted:   consumer,
 			Acceptance: &Acceptance{ID: 5, ConsumerID: 1, UserID: 9, Wiki: "*", Secret: tokenSecret, Grants: []string{"basic", "editpage"}},
-			User:       &User{CentralID: 9, Name: "Alice", Groups: []Group{{"sysop", Never}, {"bot", Expiry(testNow.Unix())}}},
+			User:       &User{CentralID: 9, Name: "Alice", Local: true, Attached: true, Groups: []Group{{"sysop", Never}, {"bot", Expiry(testNow.Unix())}}},
 		},
 		store:  &fakeStore{},
 		nonces: &fakeNonces{},
-		tokens: NewJWT([]*rsa.PublicKey{&issuerKey().PublicKey}),
+		tokens: NewJWT([]*rsa.PublicKey{&issuerKey().PublicKey}, Policy{Release: Release139}),
 		request: Request{
 			Method: http.MethodGet, ClientIP: netip.MustParseAddr("192.0.2.1"),
 		},

@@ -15,20 +15,24 @@ import (
 // JWT verifies the bearer tokens that a wiki issues. It implements Tokens.
 type JWT struct {
 	keys     []*rsa.PublicKey
+	rules    Rules
+	release  Release
 	identity string
 }
 
-// NewJWT returns a verifier that accepts the signature of any one of the keys. Without keys it refuses all.
-func NewJWT(keys []*rsa.PublicKey) *JWT {
+// NewJWT returns a verifier that accepts the signature of any one of the keys, and reads tokens as the policy's rules
+// have it. Without keys it refuses all.
+func NewJWT(keys []*rsa.PublicKey, p Policy) *JWT {
 	h := sha256.New()
+	h.Write([]byte{byte(p.Rules), byte(p.Release)})
 	for _, key := range keys {
 		sum := sha256.Sum256(x509.MarshalPKCS1PublicKey(key))
 		h.Write(sum[:])
 	}
-	return &JWT{keys: keys, identity: string(h.Sum(nil))}
+	return &JWT{keys: keys, rules: p.Rules, release: p.Release, identity: string(h.Sum(nil))}
 }
 
-// Identity names the key set: verifiers with equal identities agree on every token.
+// Identity names the key set and the rules: verifiers with equal identities agree on every token.
 func (j *JWT) Identity() string { return j.identity }
 
 // Verify checks form and signature of a compact JWS with RS256 (RFC 7515, RFC 7519). The times in it are not
@@ -42,7 +46,7 @@ func (j *JWT) Verify(raw string) (Token, Reason) {
 	signed, signature := raw[:dot], raw[dot+1:]
 	header, payload, _ := strings.Cut(signed, ".")
 
-	if reason := checkHeader(header); reason != OK {
+	if reason := j.checkHeader(header); reason != OK {
 		return Token{}, reason
 	}
 	sig, ok := decodeSegment(signature)
@@ -57,7 +61,7 @@ func (j *JWT) Verify(raw string) (Token, Reason) {
 	if !ok {
 		return Token{}, MalformedToken
 	}
-	return readClaims(claims)
+	return j.readClaims(claims)
 }
 
 func (j *JWT) signed(digest, signature []byte) bool {
@@ -71,7 +75,7 @@ func (j *JWT) signed(digest, signature []byte) bool {
 
 // checkHeader takes the algorithm from us, never from the token: what the header says must be what we verify
 // with. A key that the header carries or points to (jwk, jku, x5u, kid) is never looked at.
-func checkHeader(segment string) Reason {
+func (j *JWT) checkHeader(segment string) Reason {
 	header, ok := decodeObject(segment)
 	if !ok {
 		return MalformedToken
@@ -79,9 +83,13 @@ func checkHeader(segment string) Reason {
 	if header["alg"] != "RS256" {
 		return UnsupportedAlgorithm
 	}
-	// An extension that must be understood is not (RFC 7515 section 4.1.11), nor is an encrypted token, nor a
-	// payload that is not base64url (RFC 7797).
-	for _, name := range []string{"crit", "enc", "b64"} {
+	// An encrypted token cannot be read; nor, by the standards, one whose header has an extension that must be
+	// understood (RFC 7515 section 4.1.11), or whose payload is not base64url (RFC 7797).
+	refused := []string{"enc", "crit", "b64"}
+	if j.rules == MediaWiki {
+		refused = refused[:1]
+	}
+	for _, name := range refused {
 		if _, found := header[name]; found {
 			return MalformedToken
 		}
@@ -89,17 +97,16 @@ func checkHeader(segment string) Reason {
 	return OK
 }
 
-func readClaims(claims object) (Token, Reason) {
+func (j *JWT) readClaims(claims object) (Token, Reason) {
 	t := Token{NotBefore: math.Inf(-1), Expires: math.Inf(1)}
 	for _, name := range []string{"nbf", "iat", "exp"} {
 		value, found := claims[name]
 		if !found {
 			continue
 		}
-		number, _ := value.(json.Number)
-		seconds, err := strconv.ParseFloat(string(number), 64)
+		seconds, ok := j.readTime(value)
 		switch {
-		case err != nil: // null, a text, or beyond every float
+		case !ok:
 			return Token{}, MalformedToken
 		case name == "exp":
 			t.Expires = seconds
@@ -111,7 +118,7 @@ func readClaims(claims object) (Token, Reason) {
 	if t.ID, ok = claims["jti"].(string); !ok || t.ID == "" {
 		return Token{}, MalformedToken
 	}
-	if t.Audience, ok = audience(claims["aud"]); !ok {
+	if t.Audience, ok = j.audience(claims["aud"]); !ok {
 		return Token{}, UnknownClient
 	}
 	switch sub := claims["sub"].(type) {
@@ -130,9 +137,23 @@ func readClaims(claims object) (Token, Reason) {
 // oddSubject stands for a sub that is neither text nor number: it names nobody, and is not absent either.
 const oddSubject = "\x00"
 
-// audience reads aud: one text, alone or in a list of one.
-func audience(value any) (string, bool) {
-	if list, ok := value.([]any); ok && len(list) == 1 {
+// readTime reads a NumericDate (RFC 7519 section 2): a number, and no text, null, or what is beyond every float.
+// MediaWiki takes numeric texts too, but no time that PHP's clock cannot show.
+func (j *JWT) readTime(value any) (seconds float64, ok bool) {
+	if text, isText := value.(string); isText && j.rules == MediaWiki {
+		seconds, ok = phpNumeric(text)
+	} else {
+		number, _ := value.(json.Number)
+		var err error
+		seconds, err = strconv.ParseFloat(string(number), 64)
+		ok = err == nil
+	}
+	return seconds, ok && (j.rules != MediaWiki || math.Abs(seconds) < math.MaxInt64)
+}
+
+// audience reads aud: one text, alone or in a list of one. MediaWiki 1.46 and later take the first of several.
+func (j *JWT) audience(value any) (string, bool) {
+	if list, ok := value.([]any); ok && (len(list) == 1 || len(list) > 1 && j.rules == MediaWiki && j.release >= 46) {
 		value = list[0]
 	}
 	s, ok := value.(string)

@@ -95,7 +95,7 @@ func TestJWT(t *testing.T) {
 		{"two aud", signedJWT(t, rs256, `{"jti":"j","aud":["a","b"]}`), UnknownClient},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			token, got := NewJWT([]*rsa.PublicKey{&issuerKey().PublicKey}).Verify(tt.raw)
+			token, got := NewJWT([]*rsa.PublicKey{&issuerKey().PublicKey}, Policy{Release: Release139}).Verify(tt.raw)
 			if got != tt.want {
 				t.Errorf("%v, want %v", got, tt.want)
 			}
@@ -118,7 +118,7 @@ func must[T any](v T, err error) T {
 
 func TestJWTClaims(t *testing.T) {
 	raw := signedJWT(t, `{"alg":"RS256"}`, `{"jti":"j","aud":["a"],"sub":7,"iat":5.5,"nbf":4,"exp":6.25,"scopes":["basic",1,"x",null],"EXP":1}`)
-	token, reason := NewJWT([]*rsa.PublicKey{&issuerKey().PublicKey}).Verify(raw)
+	token, reason := NewJWT([]*rsa.PublicKey{&issuerKey().PublicKey}, Policy{Release: Release139}).Verify(raw)
 	if reason != OK {
 		t.Fatal(reason)
 	}
@@ -126,7 +126,7 @@ func TestJWTClaims(t *testing.T) {
 		!slices.Equal(token.Scopes, []string{"basic", "x"}) {
 		t.Errorf("%+v", token)
 	}
-	token, _ = NewJWT([]*rsa.PublicKey{&issuerKey().PublicKey}).Verify(signedJWT(t, `{"alg":"RS256"}`, `{"jti":"j","aud":"a"}`))
+	token, _ = NewJWT([]*rsa.PublicKey{&issuerKey().PublicKey}, Policy{Release: Release139}).Verify(signedJWT(t, `{"alg":"RS256"}`, `{"jti":"j","aud":"a"}`))
 	if !math.IsInf(token.NotBefore, -1) || !math.IsInf(token.Expires, 1) || token.Scopes != nil {
 		t.Errorf("%+v", token)
 	}
@@ -134,7 +134,7 @@ func TestJWTClaims(t *testing.T) {
 
 func TestJWTIdentity(t *testing.T) {
 	a, b := &issuerKey().PublicKey, &newRSAKey(2048).PublicKey
-	sets := map[string]*JWT{"none": NewJWT(nil), "a": NewJWT([]*rsa.PublicKey{a}), "b": NewJWT([]*rsa.PublicKey{b}), "a and b": NewJWT([]*rsa.PublicKey{a, b})}
+	sets := map[string]*JWT{"none": NewJWT(nil, Policy{}), "a": NewJWT([]*rsa.PublicKey{a}, Policy{Release: Release139}), "b": NewJWT([]*rsa.PublicKey{b}, Policy{Release: Release139}), "a and b": NewJWT([]*rsa.PublicKey{a, b}, Policy{Release: Release139})}
 	for name, set := range sets {
 		for other := range maps.Keys(sets) {
 			if (name == other) != (set.Identity() == sets[other].Identity()) {

@@ -10,12 +10,14 @@ import (
 type Policy struct {
 	Wiki    string // id of the wiki that requests are for
 	Release Release
+	Rules   Rules
+	Users   UserSource
 	// SharedUserIDs says that user ids are central ones: the OAuth tables are not in the wiki's own database.
 	SharedUserIDs bool
 	// SiteKey is $wgOAuthSecretKey, or $wgSecretKey. Empty: secrets are used as they are stored.
 	SiteKey string
 	// BaseScheme and BaseHost are what clients sign ($wgServer), lower-case and without a default port;
-	// empty: what the request says.
+	// empty: what the request says. A BaseHost alone is a $wgServer without a scheme.
 	BaseScheme, BaseHost string
 	BlockDisablesLogin   bool
 	TimestampWindow      time.Duration
@@ -24,6 +26,24 @@ type Policy struct {
 
 	siteMACs *sync.Pool
 }
+
+// Rules is how a credential is read and signed. Who may do what is MediaWiki's to say under both.
+type Rules uint8
+
+// The rules.
+const (
+	Standard  Rules = iota // RFC 5849, 6750 and 9110
+	MediaWiki              // as MediaWiki does, byte for byte, and its objections in its order
+)
+
+// UserSource is where user ids come from.
+type UserSource uint8
+
+// The sources.
+const (
+	LocalUsers  UserSource = iota // the wiki's own user table
+	CentralAuth                   // CentralAuth's global accounts
+)
 
 // Requirement holds when the identity has one of the values.
 type Requirement struct {

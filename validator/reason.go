@@ -16,7 +16,12 @@ const (
 	MalformedForm
 	DuplicateParameter
 	SplitParameters
-	MissingParameter
+	MissingConsumerKey
+	MissingToken
+	MissingTimestamp
+	MissingNonce
+	MissingSignatureMethod
+	MissingSignature
 	UnsupportedVersion
 	UnsupportedMethod
 	MalformedTimestamp
@@ -29,6 +34,7 @@ const (
 	UnknownToken
 	TimestampExpired
 	BadSignature
+	BadBodyHash
 	NonceUsed
 	MalformedToken
 	UnsupportedAlgorithm
@@ -81,24 +87,30 @@ const (
 var catalogue = [numReasons]entry{
 	OK: {"ok", http.StatusOK, "", ""},
 
-	SeveralCredentials: {"several_credentials", http.StatusBadRequest, invalidRequest, "The request carries more than one credential."},
-	MalformedHeader:    {"malformed_header", http.StatusBadRequest, invalidRequest, "The Authorization header cannot be read."},
-	MalformedTarget:    {"malformed_target", http.StatusBadRequest, invalidRequest, "The request target cannot be read."},
-	MalformedForm:      {"malformed_form", http.StatusBadRequest, invalidRequest, "The form body cannot be read."},
-	DuplicateParameter: {"duplicate_parameter", http.StatusBadRequest, invalidRequest, "A protocol parameter is given more than once."},
-	SplitParameters:    {"split_parameters", http.StatusBadRequest, invalidRequest, "The protocol parameters stand in more than one place of the request."},
-	MissingParameter:   {"missing_parameter", http.StatusBadRequest, invalidRequest, "A required protocol parameter is missing."},
-	UnsupportedVersion: {"unsupported_version", http.StatusBadRequest, invalidRequest, "The oauth_version is not 1.0."},
-	UnsupportedMethod:  {"unsupported_signature_method", http.StatusBadRequest, invalidRequest, "The signature method is neither HMAC-SHA1 nor RSA-SHA1."},
-	MalformedTimestamp: {"malformed_timestamp", http.StatusBadRequest, invalidRequest, "The timestamp is not a number of seconds."},
-	FormTooLarge:       {"form_too_large", http.StatusRequestEntityTooLarge, invalidRequest, "The signed form body is too large."},
-	MethodNotAllowed:   {"method_not_allowed", http.StatusMethodNotAllowed, invalidRequest, "CONNECT is not allowed here."},
+	SeveralCredentials:     {"several_credentials", http.StatusBadRequest, invalidRequest, "The request carries more than one credential."},
+	MalformedHeader:        {"malformed_header", http.StatusBadRequest, invalidRequest, "The Authorization header cannot be read."},
+	MalformedTarget:        {"malformed_target", http.StatusBadRequest, invalidRequest, "The request target cannot be read."},
+	MalformedForm:          {"malformed_form", http.StatusBadRequest, invalidRequest, "The form body cannot be read."},
+	DuplicateParameter:     {"duplicate_parameter", http.StatusBadRequest, invalidRequest, "A protocol parameter is given more than once."},
+	SplitParameters:        {"split_parameters", http.StatusBadRequest, invalidRequest, "The protocol parameters stand in more than one place of the request."},
+	MissingConsumerKey:     {"missing_consumer_key", http.StatusBadRequest, invalidRequest, "The oauth_consumer_key is missing."},
+	MissingToken:           {"missing_token", http.StatusBadRequest, invalidRequest, "The oauth_token is missing."},
+	MissingTimestamp:       {"missing_timestamp", http.StatusBadRequest, invalidRequest, "The oauth_timestamp is missing."},
+	MissingNonce:           {"missing_nonce", http.StatusBadRequest, invalidRequest, "The oauth_nonce is missing."},
+	MissingSignatureMethod: {"missing_signature_method", http.StatusBadRequest, invalidRequest, "The oauth_signature_method is missing."},
+	MissingSignature:       {"missing_signature", http.StatusBadRequest, invalidRequest, "The oauth_signature is missing."},
+	UnsupportedVersion:     {"unsupported_version", http.StatusBadRequest, invalidRequest, "The oauth_version is not 1.0."},
+	UnsupportedMethod:      {"unsupported_signature_method", http.StatusBadRequest, invalidRequest, "The signature method is neither HMAC-SHA1 nor RSA-SHA1."},
+	MalformedTimestamp:     {"malformed_timestamp", http.StatusBadRequest, invalidRequest, "The timestamp is not a number of seconds."},
+	FormTooLarge:           {"form_too_large", http.StatusRequestEntityTooLarge, invalidRequest, "The signed form body is too large."},
+	MethodNotAllowed:       {"method_not_allowed", http.StatusMethodNotAllowed, invalidRequest, "CONNECT is not allowed here."},
 
 	NoCredentials:        {"no_credentials", http.StatusUnauthorized, "", "The request carries no OAuth credential."},
 	UnknownConsumer:      {"unknown_consumer", http.StatusUnauthorized, invalidToken, "No such consumer is registered."},
 	UnknownToken:         {"unknown_token", http.StatusUnauthorized, invalidToken, "No approved grant was found for this access token."},
 	TimestampExpired:     {"timestamp_expired", http.StatusUnauthorized, invalidToken, "The timestamp is too far from the present time."},
 	BadSignature:         {"bad_signature", http.StatusUnauthorized, invalidToken, "The signature does not match the request."},
+	BadBodyHash:          {"bad_body_hash", http.StatusUnauthorized, invalidToken, "The oauth_body_hash does not match the body."},
 	NonceUsed:            {"nonce_used", http.StatusUnauthorized, invalidToken, "Nonce already used."},
 	MalformedToken:       {"malformed_token", http.StatusUnauthorized, invalidToken, "The bearer token cannot be read."},
 	UnsupportedAlgorithm: {"unsupported_algorithm", http.StatusUnauthorized, invalidToken, "The bearer token is not signed with RS256."},

@@ -53,7 +53,7 @@ var oauth1Refusals = []refusal{
 	{"header and query", func(s *scene) { s.url += "&oauth_signature=x" }, SeveralCredentials},
 	{"header and query, spelled otherwise", func(s *scene) { s.url += "&%6fauth%5Fsignature=x" }, SeveralCredentials},
 	{"Basic and query", func(s *scene) { header("Basic x")(s); s.url += "&oauth_signature=x" }, SeveralCredentials},
-	{"scheme alone", header("OAuth"), MissingParameter},
+	{"scheme alone", header("OAuth"), MissingConsumerKey},
 	{"scheme and tab", resigned("OAuth ", "OAuth\t"), MalformedHeader},
 	{"no quote at the end", resigned(`"1.0"`, `"1.0`), MalformedHeader},
 	{"blanks around =", resigned(`oauth_token=`, `oauth_token = `), MalformedHeader},
@@ -65,6 +65,7 @@ var oauth1Refusals = []refusal{
 	{"a long line", resigned("OAuth ", "OAuth "+strings.Repeat(" ", maxHeader)), MalformedHeader},
 	{"two content types", func(s *scene) { s.request.ContentType = []string{"text/plain", "application/x-www-form-urlencoded"} }, MalformedHeader},
 	{"fragment", func(s *scene) { s.request.Target = "/w/api.php?a=b#c" }, MalformedTarget},
+	{"fragment before a signature in the query", func(s *scene) { header()(s); s.request.Target = "/w/api.php?a#b&oauth_signature=x" }, MalformedTarget},
 	{"asterisk", func(s *scene) { s.request.Target = "*" }, MalformedTarget},
 	{"no host", func(s *scene) { resigned("OAuth ", "OAuth ")(s); s.url = "https:///w/api.php" }, MalformedTarget},
 	{"too many parameters in the query", func(s *scene) { s.url += strings.Repeat("&a", maxParameters) }, MalformedTarget},
@@ -84,14 +85,14 @@ var oauth1Refusals = []refusal{
 	{"nonce in the query too", func(s *scene) { s.url += "&oauth_nonce=x" }, SplitParameters},
 	{"nonce in the form too", func(s *scene) { s.request.Method, s.form = "POST", "a=1&oauth_nonce=x" }, SplitParameters},
 	{"version in the form alone", func(s *scene) { s.request.Method, s.form = "POST", "oauth%5fversion=1.0" }, SplitParameters},
-	{"no consumer key", resigned("oauth_consumer_key=", "x="), MissingParameter},
-	{"no token", resigned("oauth_token=", "x="), MissingParameter},
-	{"empty token", resigned(`"`+accessToken+`"`, `""`), MissingParameter},
-	{"no nonce", resigned("oauth_nonce=", "x="), MissingParameter},
-	{"no timestamp", resigned("oauth_timestamp=", "x="), MissingParameter},
-	{"no signature", resigned("oauth_signature=", "x="), MissingParameter},
-	{"no method", resigned("oauth_signature_method=", "x="), MissingParameter},
-	{"name in capitals", resigned("oauth_token=", "OAUTH_TOKEN="), MissingParameter},
+	{"no consumer key", resigned("oauth_consumer_key=", "x="), MissingConsumerKey},
+	{"no token", resigned("oauth_token=", "x="), MissingToken},
+	{"empty token", resigned(`"`+accessToken+`"`, `""`), MissingToken},
+	{"no nonce", resigned("oauth_nonce=", "x="), MissingNonce},
+	{"no timestamp", resigned("oauth_timestamp=", "x="), MissingTimestamp},
+	{"no signature", resigned("oauth_signature=", "x="), MissingSignature},
+	{"no method", resigned("oauth_signature_method=", "x="), MissingSignatureMethod},
+	{"name in capitals", resigned("oauth_token=", "OAUTH_TOKEN="), MissingToken},
 	{"version 2", resigned(`"1.0"`, `"2.0"`), UnsupportedVersion},
 	{"empty version", resigned(`"1.0"`, `""`), UnsupportedVersion},
 	{"PLAINTEXT", resigned("HMAC-SHA1", "PLAINTEXT"), UnsupportedMethod},
@@ -137,6 +138,15 @@ var oauth1Refusals = []refusal{
 	{"RSA without a key", func(s *scene) { s.creds.RSAKey = appKey(); s.facts.Consumer.RSAKey = nil }, BadSignature},
 	{"RSA with another key", func(s *scene) { s.creds.RSAKey = newRSAKey(1024) }, BadSignature},
 	{"HMAC signature called RSA", resigned("HMAC-SHA1", rsaSHA1), BadSignature},
+	{"hash of another body", func(s *scene) {
+		s.request.Method, s.form, s.request.ContentType = "POST", `{"a":1}`, []string{"application/json"}
+		s.unsigned = true
+		s.request.Authorization = []string{bodyHashHeader}
+	}, BadBodyHash},
+	{"hash of a body that was taken away", func(s *scene) {
+		s.request.Method, s.unsigned = "POST", true
+		s.request.Authorization = []string{bodyHashHeader}
+	}, BadBodyHash},
 	{"nonce used", func(s *scene) { s.nonces.seen = map[string]bool{consumerKey + " " + accessToken + " abc123": true} }, NonceUsed},
 	{"grants of the consumer are no list", func(s *scene) { s.facts.Consumer.Broken = true }, BrokenRow},
 	{"grants of the acceptance are no list", func(s *scene) { s.facts.Acceptance.Broken = true }, BrokenRow},
@@ -239,6 +249,11 @@ var commonRefusals = []refusal{
 	{"consumer required", func(s *scene) { s.policy.Require = []Requirement{{RequireConsumer, []string{"x"}}} }, OtherConsumer},
 }
 
+// bodyHashHeader signs a POST of {"a":2} to apiURL: hash and signature were made by another program.
+const bodyHashHeader = `OAuth oauth_consumer_key="11111111111111111111111111111111", oauth_token="22222222222222222222222222222222", ` +
+	`oauth_nonce="abc123", oauth_timestamp="1700000000", oauth_signature_method="HMAC-SHA1", oauth_version="1.0", ` +
+	`oauth_body_hash="iwaxbQYaKkpMcN9TpDCXDQdFq1s%3D", oauth_signature="Bl5yZydvvGVDDeJYGUTrif5YBE8%3D"`
+
 func only(networks ...string) Restrictions {
 	return ParseRestrictions([]byte(`{"IPAddresses":["`+strings.Join(networks, `","`)+`"]}`), Release139)
 }
@@ -318,6 +333,10 @@ func TestPasses(t *testing.T) {
 			s.unsigned = true
 			s.request.Authorization = []string{mwHeader[:strings.Index(mwHeader, ", oauth_version")] + `, oauth_signature="mZvNq9X3pR7a5SutvoYEvkpIWB4%3D"`}
 		}},
+		{"body hash", newScene, func(s *scene) {
+			s.request.Method, s.form, s.request.ContentType = "POST", `{"a":2}`, []string{"application/json"}
+			header(bodyHashHeader)(s)
+		}},
 		{"absolute form", newScene, func(s *scene) { s.request.Target = apiURL }},
 		{"base URL", newScene, func(s *scene) {
 			s.policy.BaseScheme, s.policy.BaseHost = "https", "wiki.example.org"
@@ -358,7 +377,7 @@ func TestPasses(t *testing.T) {
 			header("bearer  " + token)(s)
 		}},
 		{"second key", newBearerScene, func(s *scene) {
-			s.tokens = NewJWT([]*rsa.PublicKey{&newRSAKey(2048).PublicKey, &issuerKey().PublicKey})
+			s.tokens = NewJWT([]*rsa.PublicKey{&newRSAKey(2048).PublicKey, &issuerKey().PublicKey}, Policy{Release: Release139})
 		}},
 		{"no scopes, 1.47", newBearerScene, func(s *scene) {
 			s.policy.Release, s.facts.Subject, s.claims["scopes"] = Release147, s.facts.User, []string{}

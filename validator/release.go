@@ -8,23 +8,22 @@ import (
 // Release is a release of MediaWiki and its OAuth extension: the minor number of 1.x.
 type Release uint8
 
-// The releases that this version decides for.
+// The releases with long-term support, and the newest.
 const (
+	Release135 Release = 35 // the oldest that is supported
 	Release139 Release = 39
+	Release143 Release = 43
 	Release147 Release = 47 // master of 2026-08
 )
 
-// Releases lists the releases that ParseRelease accepts.
-var Releases = []Release{Release139, Release147}
-
 // ParseRelease reads a release as it is written in a configuration, such as "1.39".
 func ParseRelease(s string) (Release, error) {
-	for _, r := range Releases {
+	for r := Release135; r <= Release147; r++ {
 		if r.String() == s {
 			return r, nil
 		}
 	}
-	return 0, fmt.Errorf("unsupported mediawiki release %q: want one of %v", s, Releases)
+	return 0, fmt.Errorf("unsupported mediawiki release %q: want %v to %v", s, Release135, Release147)
 }
 
 // String returns the release as a configuration writes it.

@@ -9,13 +9,15 @@ import (
 // Restrictions says from where a consumer may be used (MWRestrictions JSON in oarc_restrictions).
 type Restrictions struct {
 	// Broken says that MediaWiki would not load the consumer because of them.
-	Broken     bool
+	Broken bool
+	// Pages are the only pages that may be acted on; nil: all. The backend is to see to it.
+	Pages      []string
 	everywhere bool
 	networks   []netip.Prefix
 }
 
-// ParseRestrictions reads the JSON of a consumer's restrictions as the release does: 1.39 refuses a member
-// that it does not know and an address that is none; 1.47 passes both over.
+// ParseRestrictions reads the JSON of a consumer's restrictions as the release does. 1.42 brought Pages; up to 1.46
+// a member that is not known, and an address that is none, are refused, and 1.47 passes both over.
 func ParseRestrictions(raw []byte, release Release) Restrictions {
 	broken := Restrictions{Broken: true}
 	v, err := decodeJSON(raw)
@@ -27,11 +29,19 @@ func ParseRestrictions(raw []byte, release Release) Restrictions {
 	if !ok {
 		return broken
 	}
+	r := Restrictions{}
+	known := 1
+	if pages, found := members["Pages"]; found && release >= 42 {
+		known++
+		items, isList := pages.([]any)
+		if r.Pages = appendTexts([]string{}, items...); !isList || len(r.Pages) != len(items) {
+			return broken
+		}
+	}
 	strict := release < Release147
-	if strict && len(members) != 1 {
+	if strict && len(members) != known {
 		return broken
 	}
-	r := Restrictions{}
 	for _, item := range list {
 		s, _ := item.(string)
 		prefix, ok := parsePrefix(s)

@@ -106,12 +106,12 @@ func TestParseExpiry(t *testing.T) {
 }
 
 func TestParseRelease(t *testing.T) {
-	for _, r := range Releases {
+	for r := Release135; r <= Release147; r++ {
 		if got, err := ParseRelease(r.String()); err != nil || got != r {
 			t.Errorf("%v: %v, %v", r, got, err)
 		}
 	}
-	for _, s := range []string{"", "1.", "1.4", "1.039", "1.38", "39", "2.39", "1.-39"} {
+	for _, s := range []string{"", "1.", "1.4", "1.039", "1.34", "1.48", "39", "2.39", "1.-39"} {
 		if got, err := ParseRelease(s); err == nil {
 			t.Errorf("%q: %v", s, got)
 		}
@@ -125,7 +125,8 @@ func TestParseBaseURL(t *testing.T) {
 		"http://wiki.example.org:80":     "http wiki.example.org",
 		"http://wiki.example.org:443":    "http wiki.example.org:443",
 		"http://[2001:DB8::80]":          "http [2001:db8::80]",
-		"//wiki.example.org":             "",
+		"//Wiki.example.org":             "wiki.example.org",
+		"///wiki.example.org":            "",
 		"wiki.example.org":               "",
 		"ftp://wiki.example.org":         "",
 		"https://":                       "",

@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,19 +21,30 @@ type hearing struct {
 	wiki     string // of the acceptance
 }
 
-// rule returns its objection, or OK.
-type rule func(h *hearing) Reason
+// rule is one thing that a request must satisfy.
+type rule struct {
+	objection func(h *hearing) Reason // OK: none
+	free      bool                    // needs no facts
+}
 
 // The rules in MediaWiki's order: first the proof, which differs by protocol, then what holds for both.
 var (
 	proofs = [...][]rule{
-		NoProtocol: {func(*hearing) Reason { return NoCredentials }},
-
-		OAuth1: {knownConsumer, knownAcceptance, timely, supportedMethod, signedAsClaimed},
-		OAuth2: {inPeriod, notRevoked, knownSubject, knownClient, hasScopes, accepted},
+		NoProtocol: {{func(*hearing) Reason { return NoCredentials }, true}},
+		OAuth1: {
+			{supportedVersion, true}, {has(fieldConsumerKey, MissingConsumerKey), true}, {knownConsumer, false},
+			{has(fieldToken, MissingToken), true}, {knownAcceptance, false},
+			{has(fieldTimestamp, MissingTimestamp), true}, {timely, true}, {has(fieldNonce, MissingNonce), true},
+			{has(fieldSignatureMethod, MissingSignatureMethod), true}, {supportedMethod, true},
+			{has(fieldSignature, MissingSignature), true}, {signedAsClaimed, false},
+		},
+		OAuth2: {
+			{inPeriod, true}, {notRevoked, false}, {knownSubject, false}, {knownClient, false}, {hasScopes, true}, {accepted, false},
+		},
 	}
 	common = []rule{
-		addressAllowed, acceptanceCoversWiki, userExists, notLocked, notBlocked, consumerUsable, consumerCoversWiki, meetsRequirements,
+		{addressAllowed, false}, {acceptanceCoversWiki, false}, {userExists, false}, {notLocked, false}, {notBlocked, false},
+		{consumerUsable, false}, {consumerCoversWiki, false}, {meetsRequirements, false},
 	}
 )
 
@@ -46,8 +58,8 @@ func Decide(p Policy, now time.Time, c Claim, f Facts) Decision {
 func decide(p *Policy, now time.Time, c *Claim, f *Facts) Decision {
 	h := hearing{p: p, now: now, c: c, f: f}
 	for _, rules := range [...][]rule{proofs[c.Protocol], common} {
-		for _, objection := range rules {
-			if reason := objection(&h); reason != OK {
+		for _, rule := range rules {
+			if reason := rule.objection(&h); reason != OK {
 				return c.deny(reason)
 			}
 		}
@@ -74,6 +86,7 @@ func (h *hearing) identity() Identity {
 	if h.user != nil {
 		id.UserID, id.UserName, id.Groups = h.user.CentralID, h.user.Name, h.groups()
 	}
+	id.Pages = h.consumer.Restrictions.Pages
 	return id
 }
 
@@ -86,6 +99,23 @@ func (h *hearing) groups() []string {
 		}
 	}
 	return groups
+}
+
+// has asks for a protocol parameter.
+func has(f field, otherwise Reason) func(h *hearing) Reason {
+	return func(h *hearing) Reason {
+		if h.p.reader().missing(h.c.oauth[f]) {
+			return otherwise
+		}
+		return OK
+	}
+}
+
+func supportedVersion(h *hearing) Reason {
+	if !h.p.reader().version(h.c) {
+		return UnsupportedVersion
+	}
+	return OK
 }
 
 func knownConsumer(h *hearing) Reason {
@@ -113,21 +143,19 @@ func knownAcceptance(h *hearing) Reason {
 	return OK
 }
 
-// timely asks whether the timestamp is in the window, both ends included, of whole seconds (RFC 5849 section
-// 3.3). It needs no facts.
+// timely asks whether the timestamp is in the window, both ends included, of whole seconds of our clock.
 func timely(h *hearing) Reason {
-	seconds, ok := h.c.timestamp()
+	seconds, ok := h.p.reader().timestamp(h.c.oauth[fieldTimestamp])
 	if !ok {
 		return MalformedTimestamp
 	}
-	off, window := h.now.Unix()-seconds, int64(h.p.TimestampWindow/time.Second)
-	if off > window || off < -window {
+	if math.Abs(float64(h.now.Unix())-seconds) > float64(h.p.TimestampWindow/time.Second) {
 		return TimestampExpired
 	}
 	return OK
 }
 
-// supportedMethod asks for one of the two methods that MediaWiki knows. It needs no facts.
+// supportedMethod asks for one of the two methods that MediaWiki knows.
 func supportedMethod(h *hearing) Reason {
 	if m := h.c.oauth[fieldSignatureMethod]; m != hmacSHA1 && m != rsaSHA1 {
 		return UnsupportedMethod
@@ -142,7 +170,7 @@ func signedAsClaimed(h *hearing) Reason {
 	return OK
 }
 
-// inPeriod asks for exp, nbf and iat, without leeway, as MediaWiki does. It needs no facts.
+// inPeriod asks for exp, nbf and iat, without leeway, as MediaWiki does.
 func inPeriod(h *hearing) Reason {
 	now := float64(h.now.UnixMicro()) / 1e6
 	switch {
@@ -163,26 +191,38 @@ func notRevoked(h *hearing) Reason {
 	return OK
 }
 
-// subjectID reads the user id of a sub that the release resolves: "123", or "mw:local:enwiki:123" with the
-// scope of this wiki. The id 0 is nobody's. ok is false for a sub that names somebody else's user, or nonsense.
+// subjectID reads the user id of a sub, for releases that ask whose it is: "123", or "mw:local:enwiki:123" with the
+// scope of this wiki's users. The id 0 is nobody's, or nobody asks. ok is false for a sub of another scope.
 func subjectID(p *Policy, sub string) (id uint64, ok bool) {
-	if p.Release < Release147 || sub == "" {
+	if p.Release < 46 || sub == "" {
 		return 0, true
 	}
+	text := sub
 	if strings.HasPrefix(sub, "mw:") {
 		colon := strings.LastIndexByte(sub, ':')
-		if sub[:colon] != "mw:local:"+strings.ReplaceAll(p.Wiki, ":", "-") {
+		if sub[:colon] != "mw:"+p.userScope() {
 			return 0, false
 		}
-		sub = sub[colon+1:]
+		text = sub[colon+1:]
 	}
-	id, err := strconv.ParseUint(sub, 10, 64)
+	id, err := strconv.ParseUint(text, 10, 64)
+	if p.Release == 46 {
+		return 0, err == nil || text == sub
+	}
 	return id, err == nil
+}
+
+// userScope names whose ids the user ids are, in the words of MediaWiki 1.45 and later.
+func (p *Policy) userScope() string {
+	if p.Users == CentralAuth {
+		return "CentralAuth:"
+	}
+	return "local:" + strings.ReplaceAll(p.Wiki, ":", "-")
 }
 
 func knownSubject(h *hearing) Reason {
 	id, ok := subjectID(h.p, h.c.Token.Subject)
-	if !ok || id != 0 && h.f.Subject == nil {
+	if !ok || id != 0 && (h.f.Subject == nil || !h.f.Subject.Attached) {
 		return UnknownSubject
 	}
 	return OK
@@ -246,10 +286,11 @@ func namesUser(sub string) bool {
 	return digits != "" && '1' <= digits[0] && digits[0] <= '9'
 }
 
-// addressAllowed holds a consumer to its IP restrictions, for bearer tokens as for signed requests.
+// addressAllowed holds a consumer to its IP restrictions, for bearer tokens as for signed requests. MediaWiki itself
+// does so for signed ones alone.
 func addressAllowed(h *hearing) Reason {
 	switch r := h.consumer.Restrictions; {
-	case r.Everywhere():
+	case r.Everywhere(), h.p.Rules == MediaWiki && h.c.Protocol == OAuth2:
 		return OK
 	case h.c.spoofableIP:
 		return AddressUntrusted
@@ -269,20 +310,22 @@ func covers(h *hearing, wiki string, otherwise Reason) Reason {
 	return otherwise
 }
 
-// userExists asks for the acceptance's user. With user ids of its own the wiki up to 1.45 does not ask whether
-// the id exists: the request is nobody's. Up to 1.42 a name that is hidden is not found by a central id.
+// userExists asks for the acceptance's user: known by the central id, and a user of this wiki. From 1.47 on the name
+// need only be theirs here. With user ids of its own, a wiki up to 1.45 does not ask whether the id exists: the
+// request is nobody's then. Up to 1.42 a name that is hidden is not found by a central id.
 func userExists(h *hearing) Reason {
-	a := h.f.Acceptance
+	a, u, release := h.f.Acceptance, h.user, h.p.Release
+	centralIDs := h.p.SharedUserIDs || h.p.Users == CentralAuth
 	switch {
 	case a == nil: // the client itself
 		return OK
 	case a.UserID == 0:
 		return UnknownUser
-	case h.user == nil:
-		if h.p.SharedUserIDs || h.p.Release > 45 {
-			return UnknownUser
-		}
-	case h.user.Hidden.After(h.now) && h.p.SharedUserIDs && h.p.Release < 43:
+	case u == nil && !centralIDs && release < 46:
+		return OK
+	case u == nil || !u.Attached || !u.Local && release < 47:
+		return UnknownUser
+	case centralIDs && release < 43 && u.Hidden.After(h.now):
 		return UnknownUser
 	}
 	return OK

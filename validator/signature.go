@@ -41,7 +41,8 @@ func (c *Claim) signed(p *Policy, consumer *Consumer, acceptance *Acceptance) bo
 	}()
 	s.base = c.appendBaseString(s.base[:0])
 	if c.oauth[fieldSignatureMethod] == rsaSHA1 {
-		return verifyRSASHA1(consumer.RSAKey, s.base, c.oauth[fieldSignature])
+		raw, ok := p.reader().decodeRSA(c.oauth[fieldSignature])
+		return ok && verifyRSASHA1(consumer.RSAKey, s.base, raw)
 	}
 	// With no site key the stored secret itself is the key, and an empty one would be known to everybody.
 	if p.SiteKey == "" && (consumer.Secret == "" || acceptance.Secret == "") {
@@ -78,14 +79,15 @@ func newMACs(siteKey string) *sync.Pool {
 	return &sync.Pool{New: func() any { return hmac.New(sha1.New, []byte(siteKey)) }}
 }
 
-func verifyRSASHA1(key *rsa.PublicKey, base []byte, signature string) bool {
-	raw, err := base64.StdEncoding.Strict().DecodeString(signature)
-	// The decoder passes over line breaks, which no client sends.
-	if key == nil || err != nil || strings.ContainsAny(signature, "\r\n") {
-		return false
-	}
+func verifyRSASHA1(key *rsa.PublicKey, base, signature []byte) bool {
 	digest := sha1.Sum(base) //nolint:gosec // RSA-SHA1 it is
-	return rsa.VerifyPKCS1v15(key, crypto.SHA1, digest[:], raw) == nil
+	return key != nil && rsa.VerifyPKCS1v15(key, crypto.SHA1, digest[:], signature) == nil
+}
+
+// hashes says whether the text is the base64 of the body's SHA-1 (OAuth Request Body Hash 1.0).
+func hashes(text string, body []byte) bool {
+	sum := sha1.Sum(body) //nolint:gosec // what the extension of OAuth 1.0 has
+	return hmac.Equal([]byte(text), base64.StdEncoding.AppendEncode(nil, sum[:]))
 }
 
 // appendBaseString appends the signature base string of RFC 5849 section 3.4.1.

@@ -6,18 +6,21 @@ import (
 	"strings"
 )
 
-// ParseBaseURL reads what clients sign instead of what the request says ($wgServer): a scheme, http or https,
-// and a host, for Policy.BaseScheme and Policy.BaseHost.
+// ParseBaseURL reads what clients sign instead of what the request says ($wgServer): scheme, http or https, and host,
+// for Policy.BaseScheme and Policy.BaseHost. Of "//host" the scheme is empty: it is the request's.
 func ParseBaseURL(s string) (scheme, host string, err error) {
 	u, err := url.Parse(s)
 	if err != nil {
 		return "", "", err
 	}
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return "", "", fmt.Errorf("base URL %q: want http:// or https://", s)
+	if u.Scheme != "http" && u.Scheme != "https" && !strings.HasPrefix(s, "//") {
+		return "", "", fmt.Errorf("base URL %q: want http:// or https://, or // for either", s)
 	}
 	if u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(s, "?") || strings.HasSuffix(s, "#") {
 		return "", "", fmt.Errorf("base URL %q: want scheme://host[:port] and nothing else", s)
+	}
+	if u.Scheme == "" {
+		return "", strings.ToLower(u.Host), nil
 	}
 	return u.Scheme, normalHost(u.Scheme, u.Host), nil
 }
@@ -45,16 +48,20 @@ func splitTarget(target string) (path, query string, ok bool) {
 	return path, query, strings.IndexByte(target, '#') < 0
 }
 
-// baseURL is the base string URI of RFC 5849 section 3.4.1.2. The path is signed as it was sent.
-func baseURL(p *Policy, r *Request, path string) (string, bool) {
+// baseURL is the base string URI of RFC 5849 section 3.4.1.2; empty when the request has none. The path is signed
+// as it was sent.
+func baseURL(p *Policy, r *Request, path string) string {
+	scheme, host := r.Scheme, r.Host
+	if p.BaseScheme != "" {
+		scheme = p.BaseScheme
+	}
 	if p.BaseHost != "" {
-		return p.BaseScheme + "://" + p.BaseHost + path, true
+		host = p.BaseHost
 	}
-	scheme := r.Scheme
-	if scheme != "http" && scheme != "https" || r.Host == "" {
-		return "", false
+	if scheme != "http" && scheme != "https" || host == "" {
+		return ""
 	}
-	return scheme + "://" + normalHost(scheme, r.Host) + path, true
+	return scheme + "://" + normalHost(scheme, host) + path
 }
 
 // normalHost is the host in lower case, without the scheme's default port.

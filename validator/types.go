@@ -35,10 +35,13 @@ type Request struct {
 	Authorization []string // every Authorization field line
 	ContentType   []string // every Content-Type field line
 	ClientIP      netip.Addr
+	// ForwardedProto is the X-Forwarded-Proto header, whoever sent it. Only the rules of MediaWiki look at it, and
+	// only for a base URL without a scheme: what it says must be signed all the same.
+	ForwardedProto string
 	// SpoofableIP says that ClientIP was taken from a forwarding header in a way that a client can choose.
 	SpoofableIP bool
-	// Form reads the whole body, at most limit bytes, and puts it back for the next reader. It is called
-	// at most once, and only where the body is signed. A larger body is ErrFormTooLarge. Nil: no body.
+	// Form reads the whole body, at most limit bytes, and puts it back for the next reader. It is called only
+	// where a signature covers the body. A larger body is ErrFormTooLarge. Nil: no body.
 	Form func(limit int64) ([]byte, error)
 }
 
@@ -155,8 +158,10 @@ type AccessToken struct {
 type User struct {
 	CentralID uint64
 	Name      string
+	Local     bool // the wiki has a user of that name
+	Attached  bool // and the central account is theirs; with local users the same as Local
 	Groups    []Group
-	Locked    bool   // locked globally
+	Locked    bool   // the central account is locked
 	Blocked   Expiry // until when blocks of the kind that the release counts hold; 0: not blocked
 	Hidden    Expiry // until when the name is hidden; 0: not hidden
 }

@@ -82,7 +82,7 @@ func TestVectors(t *testing.T) {
 			if reason != OK {
 				t.Fatal(reason)
 			}
-			if reason := c.readForm(&r, DefaultMaxFormSize); reason != OK {
+			if reason := c.readForm(&s.policy, &r, DefaultMaxFormSize); reason != OK {
 				t.Fatal(reason)
 			}
 			if got := string(c.appendBaseString(nil)); got != v.base {
@@ -98,7 +98,7 @@ func TestParameterList(t *testing.T) {
 	s := vectors[0].scene()
 	r := s.ready(t)
 	c, _ := Parse(s.policy, r)
-	if reason := c.readForm(&r, DefaultMaxFormSize); reason != OK {
+	if reason := c.readForm(&s.policy, &r, DefaultMaxFormSize); reason != OK {
 		t.Fatal(reason)
 	}
 	list := func() string {

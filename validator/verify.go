@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"time"
 )
 
@@ -48,12 +49,15 @@ func (v *Verifier) Verify(ctx context.Context, r Request) Decision {
 	}
 	// Only now, that consumer and token are known: a stranger's form costs us nothing.
 	if c.form == formSigned && facts.Consumer != nil && facts.Acceptance != nil {
-		if reason := c.readForm(&r, p.MaxFormSize); reason != OK {
+		if reason := c.readForm(p, &r, p.MaxFormSize); reason != OK {
 			return c.deny(reason)
 		}
 	}
 	d := decide(p, v.now(), &c, &facts)
 	if d.Verdict == Allow && c.Protocol == OAuth1 {
+		if reason := c.checkBody(&r, p.MaxFormSize); reason != OK {
+			return c.deny(reason)
+		}
 		return v.useNonce(ctx, &c, d)
 	}
 	return d
@@ -68,41 +72,69 @@ func (v *Verifier) prepare(c *Claim, r *Request) Reason {
 		if c.Token, reason = v.tokens.Verify(c.Bearer); reason != OK {
 			return reason
 		}
-		return inPeriod(&h)
 	}
 	if c.form == formHoldsOAuth {
-		if reason := c.readForm(r, min(maxUnprovenForm, v.policy.MaxFormSize)); reason != OK {
+		if reason := c.readForm(&v.policy, r, min(maxUnprovenForm, v.policy.MaxFormSize)); reason != OK {
 			return reason
 		}
 	}
-	if reason := timely(&h); reason != OK {
-		return reason
+	for _, rule := range proofs[c.Protocol] {
+		if !rule.free {
+			if v.policy.Rules == MediaWiki {
+				return OK // whose first objection counts
+			}
+			continue
+		}
+		if reason := rule.objection(&h); reason != OK {
+			return reason
+		}
 	}
-	return supportedMethod(&h)
+	return OK
 }
 
 // readForm takes the body into the claim.
-func (c *Claim) readForm(r *Request, limit int64) Reason {
+func (c *Claim) readForm(p *Policy, r *Request, limit int64) Reason {
+	body, reason := readBody(r, limit)
+	if reason != OK {
+		return reason
+	}
+	return p.reader().readForm(c, string(body))
+}
+
+// checkBody compares the body with the hash that was signed for it, if one was.
+func (c *Claim) checkBody(r *Request, limit int64) Reason {
+	if c.bodyHash == "" {
+		return OK
+	}
+	body, reason := readBody(r, limit)
+	if reason == OK && !hashes(c.bodyHash, body) {
+		return BadBodyHash
+	}
+	return reason
+}
+
+func readBody(r *Request, limit int64) ([]byte, Reason) {
+	if r.Form == nil {
+		return nil, OK
+	}
 	body, err := r.Form(limit)
 	switch {
 	case errors.Is(err, ErrFormTooLarge):
-		return FormTooLarge
+		return nil, FormTooLarge
 	case err != nil:
-		return MalformedForm
+		return nil, MalformedForm
 	}
-	if reason := c.addForm(inForm, string(body), MalformedForm); reason != OK {
-		return reason
-	}
-	return c.complete()
+	return body, OK
 }
 
 // useNonce uses up the nonce of a request that would pass. It comes last: a stranger, who cannot sign, can
 // neither fill the memory nor burn the nonce of somebody else's request. The nonce is kept for as long as the
-// timestamp stays in the window.
+// timestamp stays in the window, the whole of its last second included.
 func (v *Verifier) useNonce(ctx context.Context, c *Claim, d Decision) Decision {
-	seconds, _ := c.timestamp()
-	until := time.Unix(seconds, 0).Add(v.policy.TimestampWindow)
-	fresh, err := v.nonces.Use(ctx, c.key(&v.policy), c.oauth[fieldNonce], until)
+	p := &v.policy
+	seconds, _ := p.reader().timestamp(c.oauth[fieldTimestamp])
+	until := time.Unix(int64(math.Ceil(seconds))+1, 0).Add(p.TimestampWindow)
+	fresh, err := v.nonces.Use(ctx, c.key(p), c.oauth[fieldNonce], until)
 	switch {
 	case errors.Is(err, ErrNonceShare):
 		return c.deny(NonceShareUsedUp)

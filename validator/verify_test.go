@@ -182,7 +182,7 @@ func TestPlaces(t *testing.T) {
 			tt.change(s)
 			d := s.run(t)
 			if tt.name == "query, with the marker" { // the signature itself must be in one place with the rest
-				if d.Reason != MissingParameter {
+				if d.Reason != MissingSignature {
 					t.Errorf("%v", d.Reason)
 				}
 				return
@@ -214,7 +214,7 @@ func TestNonce(t *testing.T) {
 	if d := v.Verify(t.Context(), r); d.Verdict != Allow {
 		t.Errorf("first: %v", d.Reason)
 	}
-	if want := testNow.Add(300 * time.Second); !s.nonces.until.Equal(want) {
+	if want := testNow.Add(301 * time.Second); !s.nonces.until.Equal(want) {
 		t.Errorf("kept until %v, want %v", s.nonces.until, want)
 	}
 	if d := v.Verify(t.Context(), r); d.Reason != NonceUsed {

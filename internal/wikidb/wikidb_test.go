@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { mariadb.Main(m) }
 
 func TestRowsFitTheSchemas(t *testing.T) {
 	for _, driver := range []string{wikidb.MySQL, wikidb.SQLite} {
-		for _, release := range validator.Releases {
+		for _, release := range []validator.Release{validator.Release139, validator.Release147} {
 			t.Run(driver+" "+release.String(), func(t *testing.T) {
 				dsn := filepath.Join(t.TempDir(), "wiki.sqlite")
 				if driver == wikidb.MySQL {

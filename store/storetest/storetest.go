@@ -121,7 +121,7 @@ func (b *builder) token(acceptance uint64, revoked int) wikidb.Token {
 }
 
 func (b *builder) user(name string, rows ...wikidb.Row) *validator.User {
-	u := &validator.User{CentralID: b.id(), Name: name}
+	u := &validator.User{CentralID: b.id(), Name: name, Local: true, Attached: true}
 	b.rows = append(b.rows, wikidb.User{ID: u.CentralID, Name: name})
 	for _, row := range rows {
 		switch row := row.(type) {

@@ -1,0 +1,189 @@
+package validator
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+)
+
+// standard reads credentials by RFC 5849, 6750 and 9110.
+type standard struct{}
+
+func (s standard) read(c *Claim, p *Policy, r *Request) Reason {
+	var rest string
+	for _, line := range r.Authorization {
+		if protocol, text := scheme(line); protocol != NoProtocol {
+			c.Protocol, rest = protocol, text
+		}
+	}
+	if c.Protocol != NoProtocol && len(r.Authorization) > 1 {
+		return SeveralCredentials
+	}
+	path, query, targetOK := splitTarget(r.Target)
+	if holdsSignature(query) {
+		if len(r.Authorization) > 0 {
+			return SeveralCredentials
+		}
+		c.Protocol = OAuth1
+	}
+	switch {
+	case c.Protocol == NoProtocol:
+		return OK
+	case len(r.Authorization) > 0 && len(r.Authorization[0]) > maxHeader:
+		return MalformedHeader
+	case c.Protocol == OAuth2:
+		var reason Reason
+		c.Bearer, reason = bearerToken(rest)
+		return reason
+	case !targetOK:
+		return MalformedTarget
+	}
+	c.method = strings.ToUpper(r.Method)
+	if c.baseURL = baseURL(p, r, path); c.baseURL == "" {
+		return MalformedTarget
+	}
+	return s.readOAuth1(c, r, rest, query)
+}
+
+func (standard) readOAuth1(c *Claim, r *Request, header, query string) Reason {
+	c.params = make([]param, 0, 16)
+	reason := OK
+	malformed := authParams(header, func(name, value string) {
+		// The realm is no parameter of the signature (RFC 5849 section 3.4.1.3.1).
+		if !strings.EqualFold(name, "realm") && !c.add(inHeader, param{name, value}) {
+			reason = DuplicateParameter
+		}
+	})
+	if malformed != OK {
+		return malformed
+	}
+	if reason == OK {
+		reason = c.addForm(inQuery, query, MalformedTarget)
+	}
+	if reason != OK {
+		return reason
+	}
+	c.InQuery = c.found[inQuery] != 0
+	isForm, ok := hasForm(r)
+	if !ok {
+		return MalformedHeader
+	}
+	if isForm {
+		c.form = formSigned
+		if c.found[inHeader]|c.found[inQuery] == 0 {
+			c.form = formHoldsOAuth
+		}
+	}
+	return c.onePlace()
+}
+
+func (standard) readForm(c *Claim, form string) Reason {
+	if reason := c.addForm(inForm, form, MalformedForm); reason != OK {
+		return reason
+	}
+	return c.onePlace()
+}
+
+func (standard) missing(value string) bool { return value == "" }
+
+// version asks for what RFC 5849 section 3.1 has: absent, or 1.0.
+func (standard) version(c *Claim) bool {
+	all := c.found[inHeader] | c.found[inQuery] | c.found[inForm]
+	return all&(1<<fieldVersion) == 0 || c.oauth[fieldVersion] == "1.0"
+}
+
+// timestamp reads a positive number in decimal digits alone (RFC 5849 section 3.3).
+func (standard) timestamp(text string) (seconds float64, ok bool) {
+	if strings.Trim(text, "0123456789") != "" {
+		return 0, false
+	}
+	seconds, _ = strconv.ParseFloat(text, 64) // beyond every float it is infinite: as far away as can be
+	return seconds, seconds > 0
+}
+
+// decodeRSA takes one spelling of each signature: others are either broken or played with.
+func (standard) decodeRSA(text string) ([]byte, bool) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(text)
+	// The decoder passes over line breaks, which no client sends.
+	return raw, err == nil && !strings.ContainsAny(text, "\r\n")
+}
+
+// addForm takes the parameters of a query or a form body into the claim.
+func (c *Claim) addForm(at place, text string, malformed Reason) Reason {
+	n := len(c.params)
+	params, ok := appendForm(c.params, text)
+	if !ok {
+		return malformed
+	}
+	c.params = params[:n] // what is kept moves down within the same array, never past what is read
+	for _, pair := range params[n:] {
+		if !c.add(at, pair) {
+			return DuplicateParameter
+		}
+	}
+	return OK
+}
+
+// add takes one parameter into the claim. It is false for a protocol parameter that the place holds already.
+func (c *Claim) add(at place, pair param) bool {
+	if f, ok := fieldOf(pair.name); ok {
+		bit := uint8(1) << f
+		if c.found[at]&bit != 0 {
+			return false
+		}
+		c.found[at] |= bit
+		c.oauth[f] = decode(pair.value)
+		if f == fieldSignature {
+			return true // it cannot sign itself
+		}
+	}
+	if pair.name == "oauth_body_hash" {
+		c.bodyHash = decode(pair.value)
+	}
+	c.params = append(c.params, pair)
+	return true
+}
+
+// onePlace says whether the protocol parameters stand in "one and only one" place (RFC 5849 section 3.5).
+func (c *Claim) onePlace() Reason {
+	places := 0
+	for _, found := range c.found {
+		if found != 0 {
+			places++
+		}
+	}
+	if places > 1 {
+		return SplitParameters
+	}
+	return OK
+}
+
+// holdsSignature says whether a query carries an OAuth 1 credential: it has oauth_signature, spelled in any way.
+func holdsSignature(query string) bool {
+	// A look for what every spelling has in it spares most requests the closer one.
+	if !strings.Contains(query, "oauth") && !strings.Contains(query, "%") {
+		return false
+	}
+	for query != "" {
+		var piece string
+		piece, query, _ = strings.Cut(query, "&")
+		name, _, _ := strings.Cut(piece, "=")
+		if len(name) >= len("oauth_signature") && recode(name, true) == "oauth_signature" {
+			return true
+		}
+	}
+	return false
+}
+
+// hasForm says whether the request's body is a form. ok is false when its Content-Type is said in two ways, of
+// which the backend might read the other.
+func hasForm(r *Request) (isForm, ok bool) {
+	if len(r.ContentType) > 1 {
+		return false, false
+	}
+	if len(r.ContentType) == 0 || r.Form == nil {
+		return false, true
+	}
+	mediaType, _, _ := strings.Cut(r.ContentType[0], ";")
+	return strings.EqualFold(strings.Trim(mediaType, " \t"), "application/x-www-form-urlencoded"), true
+}
