@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -145,16 +144,21 @@ func ReadAnswer(response *http.Response) (*Answer, error) {
 // whether the answer has a body.
 func (g *Gateway) Send(tb testing.TB, method, raw string) *Answer {
 	tb.Helper()
-	a, err := g.TrySend(tb.Context(), method, raw)
+	return g.SendTo(tb, g.HTTP, method, raw)
+}
+
+// SendTo is Send to another address than the site's.
+func (g *Gateway) SendTo(tb testing.TB, addr, method, raw string) *Answer {
+	tb.Helper()
+	a, err := send(tb.Context(), addr, method, raw)
 	if err != nil {
-		tb.Fatalf("%v\n%s", err, raw)
+		tb.Fatalf("%v\n%.2000s", err, raw)
 	}
 	return a
 }
 
-// TrySend is Send for any goroutine.
-func (g *Gateway) TrySend(ctx context.Context, method, raw string) (*Answer, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", g.HTTP)
+func send(ctx context.Context, addr, method, raw string) (*Answer, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
@@ -162,10 +166,7 @@ func (g *Gateway) TrySend(ctx context.Context, method, raw string) (*Answer, err
 	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return nil, err
 	}
-	// Caddy may answer, and hang up, before it has read everything: what it said is to be read all the same.
-	if _, err := io.Copy(conn, strings.NewReader(raw)); err != nil && !errors.Is(err, net.ErrClosed) {
-		return nil, err
-	}
+	go func() { _, _ = io.WriteString(conn, raw) }() // Caddy may answer, and hang up, before it has read everything
 	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	if err != nil {
 		return nil, err
@@ -190,4 +191,26 @@ func (g *Gateway) Raw(line string, headers []string, body string) string {
 	}
 	b.WriteString("\r\n" + body)
 	return b.String()
+}
+
+// Throw writes bytes to the site as they are, and does not wait long for an answer: the bytes may be no whole
+// request. An error is only one of the connection.
+func (g *Gateway) Throw(raw string) error {
+	conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", g.HTTP)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // nothing is lost
+	if err := conn.SetDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, raw); err != nil {
+		return err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return err
+	}
+	_, err = ReadAnswer(response)
+	return err
 }

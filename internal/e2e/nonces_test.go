@@ -1,0 +1,132 @@
+package e2e_test
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/e2e/harness"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
+)
+
+// signAt signs with a timestamp of one's own.
+func signAt(t *testing.T, app harness.App, method, url, form, timestamp string) string {
+	t.Helper()
+	return signWith(t, app, method, url, form, sign.Options{Timestamp: timestamp})
+}
+
+func signWith(t *testing.T, app harness.App, method, url, form string, o sign.Options) string {
+	t.Helper()
+	value, err := sign.Header(app.Credentials, method, url, []byte(form), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func TestNonceRaced(t *testing.T) {
+	const url = "http://wiki.example.org/"
+	g := harness.New(t, harness.Options{
+		Settings: []string{"base_url http://wiki.example.org"},
+		// Another site of the same database, which differs in all that a nonce does not depend on.
+		Sites: "http://:{$HTTP2} {\n\toauth {\n\t\timport settings\n\t\trealm other\n\t\tcache {\n\t\t\tttl 7s\n\t\t}\n\t\ttimestamp_window 10m\n\t}\n\timport backend\n}\n",
+	})
+	for _, tt := range []struct {
+		name string
+		app  harness.App
+		urls []string
+	}{
+		{"one site", g.Wiki.HMAC, []string{g.URL("/")}},
+		{"one site, RSA", g.Wiki.RSA, []string{g.URL("/")}},
+		{"two sites of one database", g.Wiki.HMAC, []string{g.URL("/"), "http://" + g.HTTP2 + "/"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			const copies = 100
+			authorization := harness.Sign(t, tt.app, "GET", url, "")
+			var mu sync.Mutex
+			reasons := map[string]int{}
+			start := make(chan struct{})
+			var clients sync.WaitGroup
+			for i := range copies {
+				r := g.Request(t, "GET", tt.urls[i%len(tt.urls)], "", "Authorization", authorization)
+				clients.Go(func() {
+					<-start
+					a, err := g.Try(r)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if a.Identity("User-Id") == "7" {
+						a.Reason = "ok"
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					reasons[a.Reason]++
+				})
+			}
+			close(start)
+			clients.Wait()
+			if reasons["ok"] != 1 || reasons["nonce_used"] != copies-1 {
+				t.Errorf("of %d copies: %v", copies, reasons)
+			}
+		})
+	}
+	// It is remembered over a reload too, with other settings.
+	authorization := harness.Sign(t, g.Wiki.HMAC, "GET", url, "")
+	g.Get(t, "/", authorization).Want(t, "ok")
+	if err := g.Load(t, "base_url http://wiki.example.org", "secret_key "+g.Wiki.SiteKey, "nonces memory size 32MiB", "max_form_size 1MiB"); err != nil {
+		t.Fatal(err)
+	}
+	g.Get(t, "/", authorization).Want(t, "nonce_used")
+}
+
+func TestNonceScopeAndExhaustion(t *testing.T) {
+	g := harness.New(t, harness.Options{Settings: []string{"nonces memory size 1MiB"}})
+	w := g.Wiki
+	// One nonce of several apps, and of one app's several users.
+	o := sign.Options{Nonce: "the-same", Timestamp: strconv.FormatInt(time.Now().Unix(), 10)}
+	for _, app := range []harness.App{w.HMAC, w.BobsHMAC, w.RSA, w.OwnerOnly} {
+		g.Get(t, "/", signWith(t, app, "GET", g.URL("/"), "", o)).Want(t, "ok")
+	}
+	for _, app := range []harness.App{w.HMAC, w.BobsHMAC, w.RSA, w.OwnerOnly} {
+		g.Get(t, "/", signWith(t, app, "GET", g.URL("/"), "", o)).Want(t, "nonce_used")
+		later := o
+		later.Timestamp = strconv.FormatInt(time.Now().Unix()-100, 10)
+		g.Get(t, "/", signWith(t, app, "GET", g.URL("/"), "", later)).Want(t, "nonce_used")
+	}
+	// Whoever cannot sign uses up nothing.
+	stranger := w.HMAC
+	stranger.Credentials.ConsumerSecret = "x"
+	g.Get(t, "/", signWith(t, stranger, "GET", g.URL("/"), "", sign.Options{Nonce: "burned"})).Want(t, "bad_signature")
+	g.Get(t, "/", signWith(t, w.HMAC, "GET", g.URL("/"), "", sign.Options{Nonce: "burned"})).Want(t, "ok")
+
+	var full *harness.Answer
+	const bound = 20000
+	sent := 0
+	for ; sent < bound && full == nil; sent++ {
+		a := g.Signed(t, w.HMAC, "/")
+		if a.Status != http.StatusOK {
+			full = a
+		}
+	}
+	if full == nil {
+		t.Fatalf("one app may use %d nonces of 1 MiB", bound)
+	}
+	full.Want(t, "nonce_share_used_up")
+	if full.Status != http.StatusTooManyRequests || full.Header.Get("Retry-After") == "" {
+		t.Errorf("%d, Retry-After %q", full.Status, full.Header.Get("Retry-After"))
+	}
+	for _, app := range []harness.App{w.BobsHMAC, w.RSA, w.OwnerOnly} {
+		g.Signed(t, app, "/").Want(t, "ok")
+	}
+	if a := g.Get(t, "/", w.Bearer(t, w.OAuth2)); a.Seen == nil {
+		t.Errorf("a bearer token needs no nonce: %s", a.Reason)
+	}
+	g.Signed(t, w.HMAC, "/").Want(t, "nonce_share_used_up")
+	if n := strings.Count(g.Log(t), `"reason":"nonce_share_used_up"`); n == 0 {
+		t.Error("nothing in the log")
+	}
+}
