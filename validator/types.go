@@ -116,7 +116,7 @@ const (
 	Rejected
 	Expired
 	Disabled
-	Configured // only a placeholder: the app is kept in configuration
+	Placeholder // only reserves the id: the app is kept in configuration
 )
 
 // Consumer is a registered application (oauth_registered_consumer).

@@ -1,0 +1,148 @@
+package validator
+
+import (
+	"testing"
+	"time"
+)
+
+// TestReleaseBoundaries asks both sides of every release in which a decision changed.
+func TestReleaseBoundaries(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		scene         func() *scene
+		change        func(s *scene)
+		at            Release // the first of the new
+		before, after Reason
+	}{
+		{"hidden user, central ids", newScene, func(s *scene) { s.policy.SharedUserIDs, s.facts.User.Hidden = true, Never }, 43, UnknownUser, OK},
+		{"hidden user, CentralAuth", newScene, func(s *scene) { s.policy.Users, s.facts.User.Hidden = CentralAuth, Never }, 43, UnknownUser, OK},
+		{"central account without a local user, theirs here", newScene, func(s *scene) {
+			s.policy.Users, s.facts.User.Local = CentralAuth, false
+		}, 47, UnknownUser, OK},
+		{"user gone, own ids", newScene, func(s *scene) { s.facts.User = nil }, 46, OK, UnknownUser},
+		{"sub of another scope, bearer", newBearerScene, func(s *scene) { s.claims["sub"], s.facts.Subject = "mw:CentralAuth::9", s.facts.User }, 46, OK, UnknownSubject},
+		{"sub of this wiki, bearer", newBearerScene, func(s *scene) { s.claims["sub"] = "mw:local:enwiki:9" }, 47, OK, UnknownSubject},
+		{"sub of nobody, bearer", newBearerScene, func(s *scene) { s.claims["sub"] = "12345" }, 47, OK, UnknownSubject},
+		{"sub of a user who is not theirs here", newBearerScene, func(s *scene) {
+			s.facts.Subject = &User{CentralID: 9, Name: "Alice", Local: true}
+		}, 47, OK, UnknownSubject},
+		{"client alone, names a user", newBearerScene, func(s *scene) {
+			s.facts.Subject = s.facts.User
+			clientAlone(s)
+			s.claims["sub"] = "9"
+		}, 46, NoAcceptance, OK},
+		{"no scopes", newBearerScene, func(s *scene) { s.claims["scopes"], s.facts.Subject = []string{}, s.facts.User }, 46, NoScopes, OK},
+		{"Pages restricted", newScene, func(s *scene) {
+			s.facts.Consumer.Restrictions = ParseRestrictions([]byte(`{"IPAddresses":["0.0.0.0/0","::/0"],"Pages":["A"]}`), s.policy.Release)
+		}, 42, BrokenRow, OK},
+		{"an address that is none", newScene, func(s *scene) {
+			s.facts.Consumer.Restrictions = ParseRestrictions([]byte(`{"IPAddresses":["0.0.0.0/0","::/0","x"]}`), s.policy.Release)
+		}, 47, BrokenRow, OK},
+		{"a member that nobody knows", newScene, func(s *scene) {
+			s.facts.Consumer.Restrictions = ParseRestrictions([]byte(`{"IPAddresses":["0.0.0.0/0","::/0"],"x":1}`), s.policy.Release)
+		}, 47, BrokenRow, OK},
+		{"two aud, by MediaWiki's rules", func() *scene { return mediaWiki(newBearerScene()) }, func(s *scene) {
+			s.claims["aud"], s.facts.Subject = []string{clientKey, "x"}, s.facts.User
+		}, 46, UnknownClient, OK},
+	} {
+		for release := Release135; release <= Release147; release++ {
+			s := tt.scene()
+			s.policy.Release = release
+			tt.change(s)
+			s.tokens = NewJWT(s.tokens.(*JWT).keys, s.policy)
+			want := tt.before
+			if release >= tt.at {
+				want = tt.after
+			}
+			if d := s.run(t); d.Reason != want || (d.Verdict == Allow) != (want == OK) {
+				t.Errorf("%s, %v: %v, want %v", tt.name, release, d.Reason, want)
+			}
+		}
+	}
+}
+
+// TestCentralAuth asks who is a user here, with global accounts.
+func TestCentralAuth(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		local, attached bool
+		old, now        Reason // up to 1.46, and since
+	}{
+		{"attached", true, true, OK, OK},
+		{"local user of that name, not attached", true, false, UnknownUser, UnknownUser},
+		{"attached, no local user", false, true, UnknownUser, OK},
+		{"only global", false, false, UnknownUser, UnknownUser},
+	} {
+		for release, want := range map[Release]Reason{Release139: tt.old, 46: tt.old, Release147: tt.now} {
+			s := newScene()
+			s.policy.Release, s.policy.Users = release, CentralAuth
+			s.facts.User.Local, s.facts.User.Attached = tt.local, tt.attached
+			if d := s.run(t); d.Reason != want {
+				t.Errorf("%s, %v: %v, want %v", tt.name, release, d.Reason, want)
+			}
+		}
+	}
+	s := newScene()
+	s.policy.Users, s.facts.User = CentralAuth, nil
+	if d := s.run(t); d.Reason != UnknownUser {
+		t.Errorf("no such global account, 1.39: %v", d.Reason)
+	}
+}
+
+func TestConfigured(t *testing.T) {
+	app := Consumer{ID: 1, Key: consumerKey, Name: "Kept in configuration", OwnerID: 7, Wiki: "*", Version: 1, Secret: consumerSecret, Restrictions: anywhere()}
+	s := newScene()
+	s.facts.Consumer = nil // the database has no row, or its placeholder
+	s.facts.Accepted = &Consumer{ID: 1, Key: "placeholder", Stage: Placeholder}
+	s.store.facts = s.facts
+	run := func(apps ...Consumer) Decision {
+		v := New(s.policy, Configured(s.store, apps), s.nonces, s.tokens)
+		v.now = func() time.Time { return s.now }
+		return v.Verify(t.Context(), s.ready(t))
+	}
+	if d := run(); d.Reason != UnknownConsumer {
+		t.Errorf("without it: %v", d.Reason)
+	}
+	if d := run(app); d.Verdict != Allow || d.Identity.ConsumerName != app.Name {
+		t.Errorf("with it: %v, %+v", d.Reason, d.Identity)
+	}
+	other := app
+	other.ID, other.Key = 2, "other"
+	if d := run(other); d.Reason != UnknownConsumer {
+		t.Errorf("with another: %v", d.Reason)
+	}
+
+	b := newBearerScene()
+	b.facts.Consumer, b.facts.Accepted = nil, &Consumer{ID: 1, Key: "placeholder", Stage: Placeholder}
+	b.store.facts = b.facts
+	client := app
+	client.Key, client.Version = clientKey, 2
+	v := New(b.policy, Configured(b.store, []Consumer{client}), b.nonces, b.tokens)
+	v.now = func() time.Time { return b.now }
+	if d := v.Verify(t.Context(), b.ready(t)); d.Verdict != Allow || d.Identity.ConsumerName != app.Name {
+		t.Errorf("bearer: %v, %+v", d.Reason, d.Identity)
+	}
+}
+
+func TestMediaWikiError(t *testing.T) {
+	for reason, want := range map[Reason]MediaWikiError{
+		BadSignature:      {"mwoauth-invalid-authorization", "The authorization headers in your request are not valid: Invalid signature"},
+		NonceUsed:         {"mwoauth-invalid-authorization", "The authorization headers in your request are not valid: Nonce already used"},
+		TokenExpired:      {"mwoauth-invalid-authorization", "The authorization headers in your request are not valid: Invalid access token"},
+		WrongWiki:         {"mwoauth-invalid-authorization-wrong-wiki", "The authorization headers in your request are not valid for enwiki"},
+		ConsumerWrongWiki: {"mwoauth-invalid-authorization-wrong-wiki", "The authorization headers in your request are not valid for enwiki"},
+		UnknownUser:       {"mwoauth-invalid-authorization-invalid-user", "The authorization headers in your request are for a user that does not exist here"},
+		UserBlocked:       {"mwoauth-invalid-authorization-blocked-user", "The authorization headers in your request are for a user who is blocked"},
+		ConsumerNotUsable: {"mwoauth-invalid-authorization-not-approved", "The app that you are trying to connect seems to be set up incorrectly. Contact its author for help."},
+		MissingGrant:      {"mwoauth-invalid-authorization", "The authorization headers in your request are not valid: A required grant is missing"},
+	} {
+		if got := (Decision{Reason: reason}).MediaWiki("enwiki"); got != want {
+			t.Errorf("%v: %+v, want %+v", reason, got, want)
+		}
+	}
+	for reason := range mediaWikiDetail {
+		if reason.Status() < 400 || reason.Status() >= 500 {
+			t.Errorf("%v has a text of MediaWiki's and status %d", reason, reason.Status())
+		}
+	}
+}
