@@ -16,6 +16,15 @@ type Wiki struct {
 	// TablePrefix is $wgDBprefix. It holds for the OAuth tables too.
 	TablePrefix string
 	Release     validator.Release
+	// Users says whose ids the OAuth tables hold: this wiki's, or CentralAuth's.
+	Users validator.UserSource
+	// CentralAuthDatabase is the database of CentralAuth's tables ($wgCentralAuthDatabase). Empty: the DSN's own;
+	// TablePrefix holds for them only there, and only without a CentralAuthServer.
+	CentralAuthDatabase string
+	// Server is where the wiki's own tables are, and CentralAuthServer where CentralAuth's are, when that is not the
+	// server of the pool, which has the OAuth tables. Nil: it is, and one query reads all. The caller closes them,
+	// after the last lookup.
+	Server, CentralAuthServer *Pool
 }
 
 // Store is the view of one wiki through a pool. It implements validator.Store.
@@ -32,6 +41,10 @@ type Store struct {
 // Wiki makes the view of one wiki. Where a name cannot be one, every Lookup fails and says so.
 func (p *Pool) Wiki(w Wiki) *Store {
 	s := &Store{pool: p, wiki: w}
+	if w.Users == validator.CentralAuth || w.Server != nil {
+		s.err = fmt.Errorf("wiki %q: CentralAuth and servers of their own are being built", w.ID)
+		return s
+	}
 	if w.Database != "" && !p.driver.Databases() {
 		s.err = fmt.Errorf("wiki %q: database %q: a connection of driver %s reaches one database", w.ID, w.Database, p.cfg.Driver)
 		return s
