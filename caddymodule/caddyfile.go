@@ -75,7 +75,7 @@ func (h *Handler) subdirectives() map[string]subdirective {
 		"store":                h.readStore,
 		"wiki":                 h.readWiki,
 		"users":                h.readUsers,
-		"mediawiki":            text(&h.MediaWiki, checkRelease),
+		"mediawiki":            text(&h.MediaWiki, releaseChoice.check),
 		"rules":                choice(&h.Rules, rulesChoice),
 		"secret_key":           secret(&h.SecretKey),
 		"public_key":           texts(&h.PublicKey),

@@ -36,8 +36,12 @@ const (
 )
 
 var (
-	driverChoice      = choices{setting: "store", built: []string{"mysql", "sqlite"}, unquoted: true}
-	usersChoice       = choices{setting: "users", built: []string{"local"}, later: []string{"centralauth"}}
+	driverChoice  = choices{setting: "store", built: []string{"mysql", "sqlite"}, unquoted: true}
+	usersChoice   = choices{setting: "users", built: []string{"local"}, later: []string{"centralauth"}}
+	releaseChoice = choices{
+		setting: "mediawiki", built: []string{"1.39", "1.47"},
+		later: []string{"1.35", "1.36", "1.37", "1.38", "1.40", "1.41", "1.42", "1.43", "1.44", "1.45", "1.46"},
+	}
 	rulesChoice       = choices{setting: "rules", built: []string{"standard"}, later: []string{"mediawiki"}}
 	modeChoice        = choices{setting: "mode", built: []string{modeRequired, modeOptional, modeStrip}, later: []string{"observe"}}
 	preflightChoice   = choices{setting: "cors_preflight", built: []string{pass, check}}
@@ -64,19 +68,6 @@ func (c choices) check(word string) error {
 
 func notBuilt(what string) error { return fmt.Errorf("%s is not built yet", what) }
 
-// checkRelease tells a release that is to come from one that is none.
-func checkRelease(s string) error {
-	_, err := validator.ParseRelease(s)
-	if err == nil {
-		return nil
-	}
-	if minor, err := strconv.ParseUint(strings.TrimPrefix(s, "1."), 10, 8); err == nil &&
-		s == "1."+strconv.FormatUint(minor, 10) && minor >= 35 && minor <= 47 {
-		return notBuilt("mediawiki " + s)
-	}
-	return err
-}
-
 func checkWiki(id string) error {
 	if strings.Contains(id, "{http.") || strings.Contains(id, "{vars.") {
 		return fmt.Errorf("wiki %s: %w", id, notBuilt("a farm of wikis"))
@@ -95,7 +86,7 @@ func checkWiki(id string) error {
 
 func checkBaseURL(s string) error {
 	if _, _, err := validator.ParseBaseURL(s); err != nil {
-		return fmt.Errorf("base_url: %w", err)
+		return fmt.Errorf("base_url: %q is no base URL: want scheme://host[:port]", s)
 	}
 	return nil
 }

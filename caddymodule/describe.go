@@ -89,7 +89,7 @@ func only(lines []string) string {
 // Caddy takes the leftmost one of X-Forwarded-For, which is what the client itself has sent.
 func spoofable(client netip.Addr, r *http.Request) bool {
 	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if !ok {
+	if !ok || server == nil {
 		return true
 	}
 	if server.TrustedProxiesStrict > 0 {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -83,9 +84,7 @@ func TestForwarded(t *testing.T) {
 			if test.tls {
 				r.TLS = new(tls.ConnectionState)
 			}
-			for name, lines := range test.headers {
-				r.Header[name] = lines
-			}
+			maps.Copy(r.Header, test.headers)
 			if _, err := outer.serve(t, r); err != nil {
 				t.Fatal(err)
 			}

@@ -32,7 +32,7 @@ var refusalMessages = func() []string {
 }()
 
 // refused logs a refusal, and the cause of one that is no fault of the client.
-func (l *refusalLog) refused(r *http.Request, request *validator.Request, d *validator.Decision, wiki string) {
+func (l *refusalLog) refused(r *http.Request, d *validator.Decision, wiki string) {
 	level := zapcore.InfoLevel
 	if d.Verdict == validator.Unavailable {
 		level = zapcore.ErrorLevel

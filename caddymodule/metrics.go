@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -107,10 +108,7 @@ func (*memoryCollector) Describe(ch chan<- *prometheus.Desc) {
 
 func (c *memoryCollector) Collect(ch chan<- prometheus.Metric) {
 	c.mu.Lock()
-	sums := make(map[string]cache.Stats, len(c.ended))
-	for name, s := range c.ended {
-		sums[name] = s
-	}
+	sums := maps.Clone(c.ended)
 	c.mu.Unlock()
 	caches.Range(func(_, value any) bool {
 		if m, ok := value.(*memory); ok {

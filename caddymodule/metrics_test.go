@@ -26,19 +26,19 @@ func TestDecisionsAreCounted(t *testing.T) {
 	unavailable := deny(validator.StoreUnavailable)
 	unavailable.Verdict, unavailable.Protocol = validator.Unavailable, validator.OAuth2
 	for _, test := range []struct {
-		handler                   Handler
+		mode                      string
 		decision                  validator.Decision
 		protocol, outcome, reason string
 	}{
-		{Handler{}, allow(), "oauth1", "allow", "ok"},
-		{Handler{}, deny(validator.BadSignature), "oauth1", "deny", "bad_signature"},
-		{Handler{}, anonymous, "none", "deny", "no_credentials"},
-		{Handler{Mode: modeOptional}, anonymous, "none", "anonymous", "ok"},
-		{Handler{}, unavailable, "oauth2", "unavailable", "store_unavailable"},
+		{"", allow(), "oauth1", "allow", "ok"},
+		{"", deny(validator.BadSignature), "oauth1", "deny", "bad_signature"},
+		{"", anonymous, "none", "deny", "no_credentials"},
+		{modeOptional, anonymous, "none", "anonymous", "ok"},
+		{"", unavailable, "oauth2", "unavailable", "store_unavailable"},
 	} {
 		counter := metrics.decisions.WithLabelValues(test.protocol, test.outcome, test.reason)
 		before := value(t, counter)
-		s := newShell(t, &Handler{Mode: test.handler.Mode}, test.decision)
+		s := newShell(t, &Handler{Mode: test.mode}, test.decision)
 		for range 2 {
 			if _, err := s.serve(t, get("/")); err != nil {
 				t.Fatal(err)

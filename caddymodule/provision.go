@@ -15,7 +15,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.settings, h.mistakes = h.resolve()
 	if h.mistakes != nil || h.mode == modeStrip {
-		return nil
+		return nil //nolint:nilerr // Validate tells the mistakes
 	}
 	l, err := h.open(log)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,9 +41,7 @@ func withDefaults(tb testing.TB, more map[string]any) string {
 		"store": map[string]any{"driver": "sqlite", "dsn": filepath.Join(tb.TempDir(), "wiki.sqlite")},
 		"wiki":  "enwiki", "mediawiki": "1.47", "secret_key": "none",
 	}
-	for name, value := range more {
-		config[name] = value
-	}
+	maps.Copy(config, more)
 	raw, err := json.Marshal(config)
 	if err != nil {
 		tb.Fatal(err)
@@ -87,7 +86,7 @@ func TestConfigurationErrors(t *testing.T) {
 			"cache": map[string]any{"size": 1, "ttl": -1}, "nonces": map[string]any{"size": 5, "backend": "disk"}, "users": map[string]any{"source": "ldap"},
 			"require": []any{map[string]any{"kind": "right", "values": []string{"x"}}, map[string]any{"kind": "group"}},
 		}, []string{
-			"mode: unknown", "rules: unknown", "errors: unknown", "credentials: unknown", "cors_preflight: unknown", "headers: ", "realm: ", "unsupported mediawiki release",
+			"mode: unknown", "rules: unknown", "errors: unknown", "credentials: unknown", "cors_preflight: unknown", "headers: ", "realm: ", "mediawiki: unknown value",
 			"wiki: ", "base_url: ", "timestamp_window: ", "max_form_size: ", "cache size: ", "cache ttl: ", "nonces size: ", "nonces: unknown", "users: unknown", "require: unknown", "require group: value missing",
 		}},
 		{"not built yet", map[string]any{

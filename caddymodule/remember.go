@@ -43,6 +43,9 @@ func remember(r *http.Request, d *validator.Decision, prefix string) {
 	o := &outcome{*d, prefix}
 	caddyhttp.SetVar(ctx, outcomeVar, o)
 	repl.Map(o.placeholder)
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); !ok || server == nil || server.Logs == nil {
+		return // nobody would write the fields
+	}
 	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.Object("oauth", o))
 	}

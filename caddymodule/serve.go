@@ -37,7 +37,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case validator.Anonymous:
 		return next.ServeHTTP(w, r)
 	default:
-		h.log.refused(r, &request, &d, h.wiki.ID)
+		h.log.refused(r, &d, h.wiki.ID)
 		return h.refuse(w, r, d.Reason)
 	}
 }

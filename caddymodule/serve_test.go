@@ -279,7 +279,7 @@ func TestEarlyHintsAreNotTheAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	if got := response.Header.Get("Cache-Control"); got != "private" {
 		t.Errorf("Cache-Control %q", got)
 	}

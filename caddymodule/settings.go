@@ -194,8 +194,8 @@ func (r *resolver) policy(h *Handler) validator.Policy {
 		TimestampWindow:    r.duration("timestamp_window", h.TimestampWindow, validator.DefaultTimestampWindow),
 		MaxFormSize:        cmp.Or(h.MaxFormSize, validator.DefaultMaxFormSize),
 	}
-	if release := r.checked("mediawiki", h.MediaWiki, checkRelease); release != "" {
-		p.Release, _ = validator.ParseRelease(release) // checkRelease has said what is wrong
+	if release := r.checked("mediawiki", h.MediaWiki, releaseChoice.check); release != "" {
+		p.Release, _ = validator.ParseRelease(release) // what is wrong has been said
 	}
 	if h.SecretKey != none {
 		p.SiteKey = r.checked("secret_key", h.SecretKey, checkSecretKey)

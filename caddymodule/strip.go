@@ -15,7 +15,11 @@ type names struct {
 }
 
 func newNames(prefix string, set bool) names {
-	n := names{set: set, folded: strings.Map(func(r rune) rune { return rune(fold[byte(r)]) }, prefix)}
+	folded := []byte(prefix)
+	for i, c := range folded {
+		folded[i] = fold[c]
+	}
+	n := names{set: set, folded: string(folded)}
 	for i, suffix := range headerSuffixes {
 		n.headers[i] = http.CanonicalHeaderKey(prefix + suffix)
 	}

@@ -57,14 +57,14 @@ func sendHTTP1(t *testing.T, address, announced string, sent ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: wiki.example\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n%s\r\n4\r\nbody\r\n0\r\n%s\r\n",
 		announced, strings.Join(sent, ""))
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	return lines(t, response.Body)
 }
 
@@ -134,7 +134,7 @@ func TestTrailersHTTP2(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer response.Body.Close()
+		defer func() { _ = response.Body.Close() }()
 		if got := lines(t, response.Body); response.ProtoMajor != 2 || got != "X-Sum: 2" {
 			t.Errorf("over HTTP/%d the next handler sees %q", response.ProtoMajor, got)
 		}
