@@ -175,3 +175,6 @@ require (
 	modernc.org/memory v1.12.1 // indirect
 	modernc.org/sqlite v1.61.1 // indirect
 )
+
+// Test dependencies
+require github.com/dghubble/oauth1 v0.7.3

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -33,6 +34,8 @@ type Options struct {
 	Sites   string
 	Servers string // further lines of the global option servers
 	Global  string // further global options
+
+	LogFormat string // what follows format in the global option log; default: json
 }
 
 // DefaultSite has the directive in front of the backend.
@@ -100,7 +103,7 @@ func (g *Gateway) Caddyfile(tb testing.TB, settings ...string) string {
 	return strings.NewReplacer(
 		"{$HTTP}", p.http, "{$HTTPS}", p.https, "{$HTTP2}", p.second, "{$METRICS}", p.metrics,
 		"{$BACKEND}", g.Backend.Addr, "{$LOG}", g.log, "{$CERT}", c.certFile, "{$KEY}", c.keyFile,
-		"{$SERVERS}", g.options.Servers, "{$GLOBAL}", g.options.Global,
+		"{$SERVERS}", g.options.Servers, "{$LOGFORMAT}", cmp.Or(g.options.LogFormat, "json"), "{$GLOBAL}", g.options.Global,
 		"{$SETTINGS}", g.Wiki.Settings(tb, settings...),
 		"{$SITE}", g.replaceAddress(g.options.Site), "{$SITES}", g.replaceAddress(g.options.Sites),
 	).Replace(frame)
@@ -122,7 +125,7 @@ const frame = `{
 		output file {$LOG} {
 			roll_disabled
 		}
-		format json
+		format {$LOGFORMAT}
 		level DEBUG
 	}
 	servers {
