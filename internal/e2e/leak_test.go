@@ -3,6 +3,8 @@ package e2e_test
 import (
 	"encoding/base64"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,17 +15,20 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 )
 
-// redact is the recipe for logs: Caddy masks the Authorization header by itself, but no credential in a URL.
-const redact = `filter {
-			wrap json
-			fields {
-				request>uri query {
-					replace oauth_signature REDACTED
-					replace oauth_token REDACTED
-					replace oauth_nonce REDACTED
-				}
-			}
-		}`
+// redact is the recipe for logs that Caddyfile.example gives: Caddy masks the Authorization header by itself, but no
+// credential in a URL.
+func redact(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "Caddyfile.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipe := regexp.MustCompile(`(?s)\n\t\tformat (filter \{\n.*?\n\t\t\})`).FindStringSubmatch(string(text))
+	if recipe == nil {
+		t.Fatal("Caddyfile.example has no format filter")
+	}
+	return recipe[1]
+}
 
 var signatureParam = regexp.MustCompile(`oauth_signature="([^"]+)"`)
 
@@ -31,7 +36,7 @@ var signatureParam = regexp.MustCompile(`oauth_signature="([^"]+)"`)
 // secret in everything that the gateway has said.
 func TestSecretLeak(t *testing.T) {
 	w := harness.NewWiki(t, release139)
-	g := harness.New(t, harness.Options{Wiki: w, LogFormat: redact, Settings: []string{
+	g := harness.New(t, harness.Options{Wiki: w, LogFormat: redact(t), Settings: []string{
 		"cache {\n\tttl 100ms\n\tnegative_ttl 100ms\n\tmax_stale 100ms\n}",
 	}})
 	said := new(strings.Builder)
@@ -64,8 +69,12 @@ func TestSecretLeak(t *testing.T) {
 			keep("bearer token", strings.TrimPrefix(authorization, "Bearer "))
 			keep("signature of "+authorization, authorization[strings.LastIndexByte(authorization, '.')+1:])
 		}
-		if target == "query" {
+		switch target {
+		case "query":
 			listen(g.Get(t, inQuery("/", authorization), ""))
+			return
+		case "encoded names":
+			listen(g.Get(t, strings.ReplaceAll(inQuery("/?x;y", authorization), "oauth_", "%6Fauth%5f"), ""))
 			return
 		}
 		listen(g.Get(t, target, authorization))
@@ -77,7 +86,7 @@ func TestSecretLeak(t *testing.T) {
 			keep("stored token secret", app.Acceptance.Secret)
 			keep("token secret", app.Credentials.TokenSecret)
 			keep("access token", app.Acceptance.Token)
-			for _, target := range []string{"/", "query"} {
+			for _, target := range []string{"/", "query", "encoded names"} {
 				signed := harness.Sign(t, app, "GET", g.URL("/"), "")
 				send(signed, target)
 				send(signed, target) // replayed

@@ -1,0 +1,175 @@
+package e2e_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+// classes are those of docs/security.md: a row that goes is missed.
+var classes = []string{
+	"Header alias smuggling", "Header kept when the claim is absent", "Trailers", "Hop-by-hop removal", "Several credentials",
+	"Cache key confusion", "Cached past expiry", "Negative flooding", "One query each", "A revoked entry returns",
+	"First waiter hangs up", "Algorithm confusion", "JWT parser denial of service", "Keys of app owners", "Wrong kind of token",
+	"Empty secret", "Path normalisation", "Trust in X-Forwarded headers", "Host header chooses the wiki", "Malformed input allowed",
+	"Form bodies", "Standard-library parsers", "Nonce ignored or raced", "Nonce scope and exhaustion", "Timing", "Secret leak",
+	"Response caching", "Leak per reload; reload under load", "Configuration tied to the store", "Values in headers",
+	"CORS preflight refused", "Signed over the rewritten URL", "Upgrades and other protocols", "Clients that sign otherwise",
+}
+
+var (
+	className = regexp.MustCompile(`^\*\*([^*]+)\*\*`)
+	testName  = regexp.MustCompile("`([a-z0-9]+)/((?:Test|Fuzz)[A-Za-z0-9]+)`")
+)
+
+// TestEveryAttackRow holds docs/security.md to the tests that it names: they exist, and no end-to-end test is missing.
+func TestEveryAttackRow(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "docs", "security.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	named := map[string]bool{"TestEveryAttackRow": true, "TestMain": true}
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if len(cells) < 2 || !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") || strings.Contains(cells[0], "What went wrong") {
+			continue
+		}
+		class := className.FindStringSubmatch(strings.TrimSpace(cells[0]))
+		if len(cells) != 3 || class == nil {
+			t.Errorf("row of %d cells: %s", len(cells), line)
+			continue
+		}
+		found = append(found, class[1])
+		tests := testName.FindAllStringSubmatch(cells[2], -1)
+		if len(tests) == 0 || len(tests) != strings.Count(cells[2], "`")/2 {
+			t.Errorf("%s: tests %q", class[1], cells[2])
+		}
+		for _, test := range tests {
+			dir := test[1]
+			if dir == "e2e" {
+				named[test[2]] = true
+				dir = "internal/e2e"
+			}
+			if !slices.Contains(testsIn(t, dir), test[2]) {
+				t.Errorf("%s: there is no %s in %s", class[1], test[2], dir)
+			}
+		}
+	}
+	if !slices.Equal(found, classes) {
+		t.Errorf("rows %q, want %q", found, classes)
+	}
+	for _, name := range testsIn(t, "internal/e2e") {
+		if !named[name] {
+			t.Errorf("no row of docs/security.md names %s", name)
+		}
+	}
+}
+
+var testsByDir = map[string][]string{}
+
+// testsIn lists the test functions of a directory.
+func testsIn(t *testing.T, dir string) []string {
+	t.Helper()
+	if known, ok := testsByDir[dir]; ok {
+		return known
+	}
+	files, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: %d test files, %v", dir, len(files), err)
+	}
+	var names []string
+	for _, file := range files {
+		for _, f := range functions(t, file) {
+			if name := f.Name.Name; f.Recv == nil && (strings.HasPrefix(name, "Test") || strings.HasPrefix(name, "Fuzz")) {
+				names = append(names, name)
+			}
+		}
+	}
+	testsByDir[dir] = names
+	return names
+}
+
+func functions(t *testing.T, file string) (all []*ast.FuncDecl) {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range parsed.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// TestConstantTimeCompare looks at the source: how long a comparison takes cannot be measured without a flaw on a
+// machine that does other things too. What is compared with a signature is compared by hmac.Equal and nothing else.
+func TestConstantTimeCompare(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "validator", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checks := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, f := range functions(t, file) {
+			ast.Inspect(f, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.CallExpr:
+					switch name := selector(n.Fun); {
+					case name == "hmac.Equal" && mentionsSignature(n):
+						checks++
+					case slices.Contains([]string{"bytes.Equal", "bytes.Compare", "strings.Compare", "strings.EqualFold", "slices.Equal"}, name) && mentionsSignature(n):
+						t.Errorf("%s: %s compares a signature", file, name)
+					}
+				case *ast.BinaryExpr:
+					// Whether there is one may be asked.
+					if literal, ok := n.Y.(*ast.BasicLit); (n.Op == token.EQL || n.Op == token.NEQ) && mentionsSignature(n) && (!ok || literal.Value != `""`) {
+						t.Errorf("%s: %s compares a signature in %s", file, n.Op, f.Name.Name)
+					}
+				}
+				return true
+			})
+		}
+	}
+	if checks == 0 {
+		t.Error("no signature is compared by hmac.Equal")
+	}
+}
+
+func selector(e ast.Expr) string {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return ""
+	}
+	x, ok := s.X.(*ast.Ident)
+	if !ok {
+		return ""
+	}
+	return x.Name + "." + s.Sel.Name
+}
+
+// mentionsSignature says whether an expression reads the signature of a claim.
+func mentionsSignature(e ast.Node) (found bool) {
+	ast.Inspect(e, func(n ast.Node) bool {
+		index, ok := n.(*ast.IndexExpr)
+		if ok {
+			name, isName := index.Index.(*ast.Ident)
+			found = found || isName && name.Name == "fieldSignature"
+		}
+		return true
+	})
+	return found
+}
