@@ -111,8 +111,8 @@ func TestForm(t *testing.T) {
 		{"chunked", 10, -1, nil},
 		{"as large as may be", limit, limit, nil},
 		{"as large as may be, chunked", limit, -1, nil},
-		{"too large", limit + 1, limit + 1, validator.ErrFormTooLarge},
-		{"too large, chunked", limit + 1, -1, validator.ErrFormTooLarge},
+		{"too large", limit + 50, limit + 50, validator.ErrFormTooLarge},
+		{"too large, chunked", limit + 50, -1, validator.ErrFormTooLarge},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			body := bytes.Repeat([]byte("\x00\xff%"), test.size)[:test.size]
@@ -150,6 +150,14 @@ func TestFormOverAnotherLimit(t *testing.T) {
 	}
 	r = httptest.NewRequest(http.MethodPost, "/", io.MultiReader(strings.NewReader("abc"), failing{}))
 	if _, err := readForm(r, 100); !errors.Is(err, errBroken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestATooLargeFormIsNotRead(t *testing.T) {
+	r := httptest.NewRequest(http.MethodPost, "/", failing{})
+	r.ContentLength = 101
+	if _, err := readForm(r, 100); !errors.Is(err, validator.ErrFormTooLarge) {
 		t.Errorf("got %v", err)
 	}
 }

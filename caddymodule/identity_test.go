@@ -102,3 +102,11 @@ func TestIdentityTooLarge(t *testing.T) {
 		}
 	}
 }
+
+func TestIdentityIsSetNotAdded(t *testing.T) {
+	n, d := newNames(defaultPrefix, true), allow()
+	h := http.Header{"X-Oauth-User-Id": {"1"}}
+	if !n.setHeaders(h, &d) || len(h["X-Oauth-User-Id"]) != 1 || h.Get("X-OAuth-User-Id") != "42" {
+		t.Errorf("X-OAuth-User-Id is %q", h["X-Oauth-User-Id"])
+	}
+}

@@ -203,7 +203,7 @@ func TestQueryCredentialsStayPrivate(t *testing.T) {
 		}, "private, no-store", false},
 		{"read from", func(w http.ResponseWriter, _ *http.Request) error {
 			w.Header().Set("Cache-Control", "Public")
-			_, err := io.Copy(w, strings.NewReader("x"))
+			_, err := io.Copy(w, chunks{strings.NewReader("x")})
 			return err
 		}, "private", false},
 		{"error", func(http.ResponseWriter, *http.Request) error { return errors.New("later") }, "private", true},

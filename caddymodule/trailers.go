@@ -38,11 +38,11 @@ func (b *trailedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
 		for name, values := range b.source {
-			if values != nil && !b.names.own(name) {
+			if values != nil {
 				b.request.Trailer[name] = values
 			}
 		}
-		// When the server's own request was handed on, not a copy, it has put them here.
+		// When the server's own request was handed on, not a copy, it has put them here itself.
 		for name := range b.request.Trailer {
 			if b.names.own(name) {
 				delete(b.request.Trailer, name)
