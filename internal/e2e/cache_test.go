@@ -36,6 +36,13 @@ func at(t *testing.T, g *harness.Gateway, host string, app harness.App) *harness
 	return g.Do(t, r)
 }
 
+// copyTable copies rows of a table to one under a prefix or in another database.
+func copyTable(t *testing.T, w *harness.Wiki, table, to, where string) {
+	t.Helper()
+	w.Exec(t, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s%s LIKE %s", to, table, table))
+	w.Exec(t, fmt.Sprintf("INSERT INTO %s%s SELECT * FROM %s WHERE %s", to, table, table, where)) //nolint:unqueryvet // all columns, whichever
+}
+
 // TestCacheKeyConfusion has pairs of sites that differ in one setting. Whichever is asked first, each answers for
 // itself.
 func TestCacheKeyConfusion(t *testing.T) {
@@ -43,16 +50,15 @@ func TestCacheKeyConfusion(t *testing.T) {
 	// The same tokens, by other tables: with a prefix, and in another database.
 	prefixed, apart := w.Database+".other_", w.Database+"_other"
 	for _, table := range []string{"oauth_registered_consumer", "oauth_accepted_consumer", "oauth2_access_tokens", "user", "user_groups", "ipblocks"} {
-		w.Exec(t, fmt.Sprintf("CREATE TABLE %s%s AS SELECT * FROM %s", prefixed, table, table))
+		copyTable(t, w, table, prefixed, "1")
 	}
 	w.Exec(t, "UPDATE "+prefixed+"user SET user_name = 'Mallory' WHERE user_id = 7")
 	w.Exec(t, "CREATE DATABASE "+apart)
 	t.Cleanup(func() { mariadb.Start(t).Exec(t, "DROP DATABASE "+apart) })
 	for _, table := range []string{"oauth_registered_consumer", "oauth_accepted_consumer", "oauth2_access_tokens"} {
-		w.Exec(t, fmt.Sprintf("CREATE TABLE %s.%s AS SELECT * FROM %s", apart, table, table))
+		copyTable(t, w, table, apart+".", "1")
 	}
-	w.Exec(t, "UPDATE "+apart+".oauth_accepted_consumer SET oaac_user_id = 8")
-	// Alice is blocked by the tables of 1.39 and not by those of 1.47.
+	// A user is blocked by the tables of 1.39 and not by those of 1.47.
 	blocked := wikidb.User{ID: 60, Name: "Blocked"}
 	w.Insert(t, blocked, wikidb.Block{UserID: 60, Name: "Blocked", Expiry: wikidb.Infinity})
 	for _, statement := range wikidb.WikiSchema(wikidb.MySQL, release147, "") {
@@ -61,8 +67,9 @@ func TestCacheKeyConfusion(t *testing.T) {
 		}
 	}
 	user := "'gateway_" + w.Database + "'@'%'"
-	w.Exec(t, "GRANT SELECT ON "+w.Database+".* TO "+user)
-	w.Exec(t, "GRANT SELECT ON "+apart+".* TO "+user)
+	for _, database := range []string{w.Database, apart} {
+		w.Exec(t, fmt.Sprintf("GRANT %s ON %s.* TO %s", "SELECT", database, user))
+	}
 
 	otherKey := harness.NewKey(2048)
 	w.StoreLines = nil
@@ -94,10 +101,10 @@ func TestCacheKeyConfusion(t *testing.T) {
 			{"oauth2_access_tokens", "oaat_identifier", "'" + app.JTI + "'"},
 		} {
 			for _, to := range []string{prefixed, apart + "."} {
-				w.Exec(t, fmt.Sprintf("INSERT INTO %s%s SELECT * FROM %s WHERE %s = %s", to, c.table, c.table, c.column, c.value))
+				copyTable(t, w, c.table, to, c.column+" = "+c.value)
 			}
 		}
-		w.Exec(t, "UPDATE "+apart+".oauth_accepted_consumer SET oaac_user_id = 8")
+		w.Exec(t, fmt.Sprintf("UPDATE %s.oauth_accepted_consumer SET oaac_user_id = 8 WHERE oaac_id = %d", apart, app.Acceptance.ID))
 		return app
 	}
 	newApp := func(of wikidb.User, version int) harness.App {

@@ -172,7 +172,7 @@ func TestSignedByDghubble(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // it was read
 	if body, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(body), `"bad_signature"`) {
 		t.Errorf("with other secrets: %s %s, %v", response.Status, body, err)
 	}

@@ -149,7 +149,7 @@ func expectContinue(t *testing.T, addr, head, body string) (asked bool, a *harne
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // nothing is lost
 	if _, err := io.WriteString(conn, head); err != nil {
 		t.Fatal(err)
 	}

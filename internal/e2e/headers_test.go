@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -253,6 +252,6 @@ func TestValuesInHeaders(t *testing.T) {
 	g.Backend.Seen()
 	g.Signed(t, large, "/").Want(t, "identity_too_large")
 	if seen := g.Backend.Seen(); len(seen) != 0 {
-		t.Errorf("more than 8 KiB of identity reach the backend, as %v", http.Header(seen[0].Header))
+		t.Errorf("more than 8 KiB of identity reach the backend, as %v", seen[0].Header)
 	}
 }

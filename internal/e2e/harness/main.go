@@ -46,6 +46,7 @@ func runAgain() error {
 		return err
 	}
 	debug := strings.Trim(os.Getenv("GODEBUG")+","+extendedConnect, ",")
+	//nolint:gosec // it is this very program
 	return syscall.Exec(executable, os.Args, append(
 		os.Environ(),
 		"GODEBUG="+debug, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home,
