@@ -7,10 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // restAfterFailure is how long a server that failed is not asked while there is another one.
@@ -144,6 +143,9 @@ type server struct {
 	Server
 	db    *sql.DB
 	until atomic.Int64 // it rests until then: Unix nanoseconds
+
+	accountMu   sync.Mutex
+	accountName string // whom the server takes us for; empty: not known yet
 }
 
 func (s *server) String() string { return fmt.Sprintf("%q@%s/%q", s.User, s.Address, s.Database) }
@@ -167,27 +169,32 @@ func (p *Pool) order() []*server {
 
 // read asks the servers in order until one has the answer. The time is shared out, so that one that hangs leaves
 // some for the others.
-func (p *Pool) read(caller context.Context, q query) (validator.Facts, error) {
+func (p *Pool) read(caller context.Context, q *query) (found, error) {
 	ctx, cancel := context.WithTimeout(caller, p.cfg.QueryTimeout)
 	defer cancel()
-	var missing *validator.Facts // what a replica said
+	var missing *found // what a replica said
 	var failed error
+	var misshapen bool
 	order := p.order()
 	for i, s := range order {
-		if missing != nil && (s != p.primary || s.rests(p.now())) {
+		if missing != nil && (s != p.primary || s.rests(p.now())) || misshapen && s != p.primary {
 			continue
 		}
 		deadline, _ := ctx.Deadline()
 		share := time.Until(deadline) / time.Duration(len(order)-i)
-		facts, err := p.ask(ctx, s, q, share)
+		f, err := p.ask(ctx, s, q, share)
+		schema := (*SchemaError)(nil)
 		switch {
-		case err == nil && (s == p.primary || facts.Positive()):
-			return facts, nil
+		case err == nil && (s == p.primary || q.complete(&f)):
+			return f, nil
 		case err == nil:
 			// A replica may lag behind an authorization that was given a moment ago (T124942).
-			missing = &facts
+			missing = &f
 		case caller.Err() != nil:
-			return validator.Facts{}, err // the caller left: that says nothing about the server
+			return found{}, err // the caller left: that says nothing about the server
+		case errors.As(err, &schema): // that is one wiki's: to the others the server is as good as ever
+			misshapen = true
+			failed = errors.Join(failed, err)
 		default:
 			s.rest(p.now())
 			failed = errors.Join(failed, err)
@@ -196,21 +203,48 @@ func (p *Pool) read(caller context.Context, q query) (validator.Facts, error) {
 	if missing != nil {
 		return *missing, nil // refused, as it would be without the primary
 	}
-	return validator.Facts{}, failed
+	return found{}, failed
 }
 
-func (p *Pool) ask(ctx context.Context, s *server, q query, share time.Duration) (facts validator.Facts, err error) {
+// ask asks one server: once, and once more for each thing that it has in another shape than was asked for.
+func (p *Pool) ask(ctx context.Context, on *server, q *query, share time.Duration) (found, error) {
 	ctx, cancel := context.WithTimeout(ctx, share)
 	defer cancel()
+	asked, turned := q.store.shape(), shape(0)
+	var refusals []refusal
+	for {
+		f, missing, err := p.try(ctx, on, q, asked)
+		if err == nil {
+			if turned != 0 {
+				q.store.remember(asked, q.step.parts.bits())
+			}
+			return f, nil
+		}
+		if missing == nil {
+			return found{}, err
+		}
+		refusals = append(refusals, refusal{asked, *missing})
+		bit := q.store.other(asked, *missing)
+		if bit == 0 || turned&bit != 0 {
+			return found{}, fmt.Errorf("%s: %w", on.Address, q.explain(ctx, on, verdict(refusals, bit, suggested(q.store.wiki.Release))))
+		}
+		asked ^= bit
+		turned |= bit
+	}
+}
+
+// try asks one server for tables of one shape.
+func (p *Pool) try(ctx context.Context, on *server, q *query, asked shape) (f found, missing *Missing, err error) {
 	start := time.Now()
-	if facts, err = q.run(ctx, s.db); err != nil {
+	if f, err = q.run(ctx, on.db, asked); err != nil {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("no answer within %v: %w", time.Since(start).Round(time.Millisecond), ctx.Err())
 		} else {
+			missing = p.driver.Missing(err)
 			err = p.driver.Explain(err)
 		}
-		err = fmt.Errorf("%s: %w", s.Address, err)
+		err = fmt.Errorf("%s: %w", on.Address, err)
 	}
 	p.cfg.Observe(time.Since(start), err)
-	return facts, err
+	return f, missing, err
 }

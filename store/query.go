@@ -2,12 +2,13 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// A lookup is one UNION ALL of small SELECTs, each by unique or primary keys (memberships and blocks by the index
+// A query is one UNION ALL of small SELECTs, each by unique or primary keys (memberships and blocks by the index
 // on their user). A chain of LEFT JOINs would need as few round trips, but would send the consumer's texts, up
 // to 64 KiB each, once more with every group.
 //
@@ -16,90 +17,180 @@ const (
 	rowConsumer = iota
 	rowToken
 	rowAcceptance
-	rowUser // these three of the acceptance's user
+	rowUser // from here on: of the acceptance's user
 	rowGroup
 	rowBlock
-	rowSubject // and these of the JWT's subject
-	rowSubjectGroup
-	rowSubjectBlock
+	rowCentral
+	rowCentralGroup
+	rowSubject // and from here on the same of the JWT's subject
+
+	personRows = rowSubject - rowUser
 )
 
 // width is the number of columns after the first: as many as the widest row has.
 const width = 12
 
-// tables names a wiki's tables.
-type tables struct {
-	driver      Driver
-	wiki, oauth func(table string) string // quote and qualify
-	release     validator.Release
+// parts are the sets of tables that may be on servers of their own.
+type parts uint8
+
+const (
+	oauthTables parts = 1 << iota
+	centralTables
+	wikiTables
+)
+
+// form is everything that the text of a statement depends on, beside the names and the values in it.
+type form struct {
+	driver        string // its name
+	parts         parts
+	protocol      validator.Protocol // of the OAuth tables
+	user, subject bool               // who is asked for; the acceptance's user always is, beside the OAuth tables
+	central       bool               // users are CentralAuth's
+	sitewide      bool               // only blocks of the whole site count
+	shape         shape
 }
 
-func (t tables) statement(protocol validator.Protocol, subject bool) string {
-	consumers, acceptances := t.oauth("oauth_registered_consumer"), t.oauth("oauth_accepted_consumer")
+// text builds the statement.
+func (f form) text() string {
+	d, err := driverByName(f.driver)
+	if err != nil {
+		panic(err) // a pool was opened by it
+	}
+	t := tables{form: f, driver: d}
+	var arms []string
+	user := people{id: placeUser.String(), name: placeUserName.String()}
+	if f.parts&oauthTables != 0 {
+		arms, user = t.oauth()
+	}
+	if f.user || f.parts&oauthTables != 0 {
+		arms = append(arms, t.person(rowUser, user)...)
+	}
+	if f.subject {
+		arms = append(arms, t.person(rowSubject, people{id: placeSubject.String(), name: placeSubjectName.String()})...)
+	}
+	return strings.Join(arms, " UNION ALL ")
+}
+
+// tables selects from the tables of a form.
+type tables struct {
+	form
+	driver Driver
+}
+
+func (tables) wiki(table string) string    { return placeWiki.String() + table + "`" }
+func (tables) inOAuth(table string) string { return placeOAuth.String() + table + "`" }
+func (tables) global(table string) string  { return placeCentral.String() + table + "`" }
+
+// oauth selects from the OAuth tables, and says who the acceptance's user is.
+func (t tables) oauth() (arms []string, user people) {
+	consumers, acceptances := t.inOAuth("oauth_registered_consumer"), t.inOAuth("oauth_accepted_consumer")
 	//nolint:gosec // names of columns
 	secret, rsaKey, tokenSecret := "c.oarc_secret_key", "c.oarc_rsa_key", "a.oaac_access_secret"
 	accepted := acceptances + " a"
-	found := t.driver.Equal("a.oaac_access_token", placeToken)
-	if protocol == validator.OAuth2 {
+	found := t.driver.Equal("a.oaac_access_token", placeToken.String())
+	if t.protocol == validator.OAuth2 {
 		secret, rsaKey, tokenSecret = "NULL", "NULL", "NULL"
-		accepted = t.oauth("oauth2_access_tokens") + " t JOIN " + acceptances + " a ON a.oaac_id = t.oaat_acceptance_id"
-		found = t.driver.Equal("t.oaat_identifier", placeToken)
+		accepted = t.inOAuth("oauth2_access_tokens") + " t JOIN " + acceptances + " a ON a.oaac_id = t.oaat_acceptance_id"
+		found = t.driver.Equal("t.oaat_identifier", placeToken.String())
 	}
 	consumer := []string{
 		"c.oarc_id", "c.oarc_consumer_key", "c.oarc_name", "c.oarc_user_id", "c.oarc_wiki", "c.oarc_oauth_version",
 		"c.oarc_stage", "c.oarc_owner_only", "c.oarc_grants", "c.oarc_restrictions", secret, rsaKey,
 	}
-	named := t.driver.Equal("c.oarc_consumer_key", placeConsumer)
+	named := t.driver.Equal("c.oarc_consumer_key", placeConsumer.String())
 
-	arms := []string{
+	arms = []string{
 		arm(rowConsumer, consumer, consumers+" c", named),
 		arm(rowConsumer, consumer, accepted+" JOIN "+consumers+" c ON c.oarc_id = a.oaac_consumer_id", found+" AND NOT ("+named+")"),
 	}
-	if protocol == validator.OAuth2 {
+	if t.protocol == validator.OAuth2 {
 		arms = append(arms, arm(rowToken, []string{"t.oaat_acceptance_id", "t.oaat_identifier", "t.oaat_revoked"},
-			t.oauth("oauth2_access_tokens")+" t", found))
+			t.inOAuth("oauth2_access_tokens")+" t", found))
 	}
 	arms = append(arms, arm(rowAcceptance, []string{
 		"a.oaac_id", "a.oaac_access_token", "a.oaac_consumer_id", "a.oaac_user_id", "a.oaac_wiki", "a.oaac_grants", tokenSecret,
 	}, accepted, found))
 	// User 0 is nobody, but every block of an IP address is a block of ipb_user 0.
-	arms = append(arms, t.user(rowUser, accepted+" JOIN ", "a.oaac_user_id", found+" AND a.oaac_user_id > 0")...)
-	if subject {
-		arms = append(arms, t.user(rowSubject, "", placeSubject, "")...)
-	}
-	return strings.Join(arms, " UNION ALL ")
+	return arms, people{tables: []string{accepted}, conditions: []string{found, "a.oaac_user_id > 0"}, id: "a.oaac_user_id"}
 }
 
-// user selects a user, the groups and the blocks, as rows of the kinds first, first+1 and first+2. The id is an
-// expression over what from joins.
-func (t tables) user(first int, from, id, where string) []string {
+// people are users that a SELECT reaches: the tables and conditions that lead to them, and expressions for their
+// id and, with CentralAuth, their name.
+type people struct {
+	tables, conditions []string
+	id, name           string
+}
+
+func (p people) join(table string, conditions ...string) people {
+	p.tables = append(slices.Clone(p.tables), table)
+	p.conditions = append(slices.Clone(p.conditions), conditions...)
+	return p
+}
+
+// arm selects of p. JOIN conditions may stand in WHERE: MySQL's JOIN needs no ON, nor SQLite's.
+func (p people) arm(kind int, columns ...string) string {
+	return arm(kind, columns, strings.Join(p.tables, " JOIN "), strings.Join(p.conditions, " AND "))
+}
+
+// person selects what the parts say of a user, as rows of the kinds from first on.
+func (t tables) person(first int, p people) (arms []string) {
+	if t.parts&centralTables != 0 {
+		arms = append(arms, t.globalUser(first, p)...)
+		// The rows of a wiki on the same server are reached by the name that is found here.
+		p = p.join(t.global("globaluser")+" gu", "gu.gu_id = "+p.id)
+		p.name = "gu.gu_name"
+	}
+	if t.parts&wikiTables == 0 {
+		return arms
+	}
+	account := p.join(t.wiki("user")+" u", "u.user_id = "+p.id)
+	if t.central {
+		account = p.join(t.wiki("user")+" u", t.driver.Equal("u.user_name", p.name))
+		p = account
+		p.id = "u.user_id"
+	}
+	return append(arms, account.arm(first, "u.user_id", "u.user_name"),
+		p.join(t.wiki("user_groups")+" g", "g.ug_user = "+p.id).arm(first+rowGroup-rowUser, "g.ug_group", "g.ug_expiry"),
+		t.blocks(first+rowBlock-rowUser, p))
+}
+
+// blocks selects blocks of a user of the wiki.
+func (t tables) blocks(kind int, p people) string {
 	// Up to 1.41 every block of the account counts, from 1.42 on only those of the whole site.
 	sitewide := func(column string) string {
-		if t.release <= 41 {
+		if !t.sitewide {
 			return "1"
 		}
 		return column
 	}
-	with := func(column string) string {
-		condition := column + " = " + id
-		if where != "" {
-			condition = where + " AND " + condition
-		}
-		return condition
+	if t.shape&blockTables == 0 {
+		return p.join(t.wiki("ipblocks")+" b", "b.ipb_user = "+p.id).
+			arm(kind, "b.ipb_expiry", sitewide("b.ipb_sitewide"), "b.ipb_deleted")
 	}
-	arms := []string{
-		arm(first, []string{"u.user_id", "u.user_name"}, from+t.wiki("user")+" u", with("u.user_id")),
-		arm(first+1, []string{"g.ug_group", "g.ug_expiry"}, from+t.wiki("user_groups")+" g", with("g.ug_user")),
-	}
-	if t.release <= 42 {
-		return append(arms, arm(first+2, []string{"b.ipb_expiry", sitewide("b.ipb_sitewide"), "b.ipb_deleted"},
-			from+t.wiki("ipblocks")+" b", with("b.ipb_user")))
-	}
-	return append(arms, arm(first+2, []string{"b.bl_expiry", sitewide("b.bl_sitewide"), "b.bl_deleted"},
-		from+t.wiki("block_target")+" bt JOIN "+t.wiki("block")+" b ON b.bl_target = bt.bt_id", with("bt.bt_user")))
+	return p.join(t.wiki("block_target")+" bt", "bt.bt_user = "+p.id).join(t.wiki("block")+" b", "b.bl_target = bt.bt_id").
+		arm(kind, "b.bl_expiry", sitewide("b.bl_sitewide"), "b.bl_deleted")
 }
 
-// arm is one SELECT, filled up to width. JOIN conditions may stand in WHERE: MySQL's JOIN needs no ON, nor SQLite's.
+// globalUser selects what CentralAuth knows of a user. A row of localuser is the attachment of that name on that wiki.
+func (t tables) globalUser(first int, p people) []string {
+	hidden, expires := "gu.gu_hidden <> ''", "NULL"
+	if t.shape&hiddenLevel != 0 {
+		hidden = "gu.gu_hidden_level"
+	}
+	if t.shape&groupExpiry != 0 {
+		expires = "gug.gug_expiry"
+	}
+	attached := t.global("globaluser") + " gu LEFT JOIN " + t.global("localuser") + " lu ON " +
+		t.driver.Equal("lu.lu_wiki", placeWikiID.String()) + " AND " + t.driver.Equal("lu.lu_name", "gu.gu_name")
+	return []string{
+		p.join(attached, "gu.gu_id = "+p.id).
+			arm(first+rowCentral-rowUser, "gu.gu_id", "gu.gu_name", "gu.gu_locked", hidden, "lu.lu_wiki", "lu.lu_name"),
+		p.join(t.global("global_user_groups")+" gug", "gug.gug_user = "+p.id).
+			arm(first+rowCentralGroup-rowUser, "gug.gug_group", expires),
+	}
+}
+
+// arm is one SELECT, filled up to width.
 func arm(kind int, columns []string, from, where string) string {
 	return fmt.Sprintf("SELECT %d, %s%s FROM %s WHERE %s",
 		kind, strings.Join(columns, ", "), strings.Repeat(", NULL", width-len(columns)), from, where)

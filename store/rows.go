@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"strconv"
@@ -9,60 +8,17 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// query is one lookup, ready to be asked of a server.
-type query struct {
-	text    string
-	args    []any
-	key     validator.Key
-	release validator.Release
-}
-
-// run asks the server. Everything that it answers is turned into facts here, once; what cannot be read is taken
-// for what refuses more.
-func (q query) run(ctx context.Context, db *sql.DB) (validator.Facts, error) {
-	rows, err := db.QueryContext(ctx, q.text, q.args...)
-	if err != nil {
-		return validator.Facts{}, err
-	}
-	defer rows.Close() //nolint:errcheck // rows.Err has told
-	var kind int
-	var cells [width]sql.RawBytes
-	dest := make([]any, 0, 1+width)
-	dest = append(dest, &kind)
-	for i := range cells {
-		dest = append(dest, &cells[i])
-	}
-	f := found{release: q.release}
-	for rows.Next() {
-		if err := rows.Scan(dest...); err != nil {
-			return validator.Facts{}, err
-		}
-		if err := f.add(kind, cells[:]); err != nil {
-			return validator.Facts{}, err
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return validator.Facts{}, err
-	}
-	return f.facts(q.key), nil
-}
-
 // found is what the rows of a lookup said, in whatever order they came.
 type found struct {
 	release       validator.Release
+	central       bool   // users are CentralAuth's
+	wiki          string // wiki id
 	consumers     []*validator.Consumer
 	token         *validator.AccessToken
 	identifier    string
 	acceptance    *validator.Acceptance
 	acceptedToken string
 	user, subject person
-}
-
-type person struct {
-	id              uint64
-	row             *validator.User
-	groups          []validator.Group
-	blocked, hidden validator.Expiry
 }
 
 func (f *found) add(kind int, c []sql.RawBytes) error {
@@ -80,18 +36,12 @@ func (f *found) add(kind int, c []sql.RawBytes) error {
 			Wiki: string(c[4]), Grants: grants, Broken: !ok, Secret: string(c[6]),
 		}
 		f.acceptedToken = string(c[1])
-	case rowUser:
-		f.user.found(&n, c)
-	case rowGroup:
-		f.user.group(c)
-	case rowBlock:
-		f.user.block(c)
-	case rowSubject:
-		f.subject.found(&n, c)
-	case rowSubjectGroup:
-		f.subject.group(c)
-	case rowSubjectBlock:
-		f.subject.block(c)
+	default:
+		p := &f.user
+		if kind >= rowSubject {
+			p, kind = &f.subject, kind-personRows
+		}
+		p.add(kind, &n, c)
 	}
 	return n.err
 }
@@ -109,45 +59,27 @@ func (f *found) consumer(n *numbers, c []sql.RawBytes) *validator.Consumer {
 	return consumer
 }
 
-func (p *person) found(n *numbers, c []sql.RawBytes) {
-	p.id = n.id("user_id", c[0])
-	p.row = &validator.User{CentralID: p.id, Name: string(c[1]), Local: true, Attached: true}
-}
-
-func (p *person) group(c []sql.RawBytes) {
-	expires := validator.Never
-	if c[1] != nil {
-		var ok bool
-		if expires, ok = validator.ParseExpiry(c[1]); !ok {
-			return // a membership until nobody knows when is none
-		}
-	}
-	p.groups = append(p.groups, validator.Group{Name: string(c[0]), Expires: expires})
-}
-
-func (p *person) block(c []sql.RawBytes) {
-	expires, ok := validator.ParseExpiry(c[0])
-	if !ok {
-		expires = validator.Never
-	}
-	if flag(c[1]) {
-		p.blocked = max(p.blocked, expires)
-	}
-	if flag(c[2]) {
-		p.hidden = max(p.hidden, expires)
-	}
-}
-
-func (p *person) is(id uint64) *validator.User {
-	if p.row == nil || p.id != id || id == 0 {
+// accepted is the acceptance of the key. Keys are compared here, byte for byte: the collation of a column that was
+// not made as MediaWiki makes it may have found the row of another key.
+func (f *found) accepted(key validator.Key) *validator.Acceptance {
+	switch {
+	case key.Protocol == validator.OAuth2 && (f.token == nil || f.identifier != key.Token || f.token.AcceptanceID == 0):
+		return nil
+	case key.Protocol == validator.OAuth1 && f.acceptedToken != key.Token:
 		return nil
 	}
-	p.row.Groups, p.row.Blocked, p.row.Hidden = p.groups, p.blocked, p.hidden
-	return p.row
+	return f.acceptance
 }
 
-// facts puts the rows together. Keys are compared here, byte for byte: the collation of a column that was not
-// made as MediaWiki makes it may have found the row of another key.
+// userID is the id of the acceptance's user; 0: nobody's.
+func (f *found) userID(key validator.Key) uint64 {
+	if a := f.accepted(key); a != nil {
+		return a.UserID
+	}
+	return 0
+}
+
+// facts puts the rows together.
 func (f *found) facts(key validator.Key) validator.Facts {
 	var facts validator.Facts
 	for _, c := range f.consumers {
@@ -156,17 +88,12 @@ func (f *found) facts(key validator.Key) validator.Facts {
 		}
 	}
 	if key.Protocol == validator.OAuth2 {
-		if f.token == nil || f.identifier != key.Token {
-			f.token, f.acceptance = nil, nil
+		if f.identifier == key.Token {
+			facts.Token = f.token
 		}
-		facts.Token = f.token
-		if f.acceptance != nil && f.token.AcceptanceID != 0 {
-			facts.Acceptance = f.acceptance
-		}
-		facts.Subject = f.subject.is(key.Subject)
-	} else if f.acceptance != nil && f.acceptedToken == key.Token {
-		facts.Acceptance = f.acceptance
+		facts.Subject = f.subject.user(key.Subject, f)
 	}
+	facts.Acceptance = f.accepted(key)
 	if facts.Acceptance == nil {
 		return facts
 	}
@@ -175,7 +102,7 @@ func (f *found) facts(key validator.Key) validator.Facts {
 			facts.Accepted = c
 		}
 	}
-	facts.User = f.user.is(facts.Acceptance.UserID)
+	facts.User = f.user.user(facts.Acceptance.UserID, f)
 	return facts
 }
 

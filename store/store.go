@@ -1,6 +1,6 @@
 // Package store reads the tables of MediaWiki and its OAuth extension. A Pool holds the connections to one
 // primary and its replicas; a Store is the view of one wiki through it, and a validator.Store. A lookup is one
-// statement in one round trip.
+// statement in one round trip, or one for each server where the tables are on several.
 //
 // Drivers are packages of their own, registered by being imported: store/mysql, store/sqlite.
 package store
@@ -36,7 +36,7 @@ type Config struct {
 	// OAuthDatabase is the database of the OAuth tables on the same servers, when it is not the DSN's own.
 	OAuthDatabase   string
 	TLS             *TLS          // nil: as the DSN says
-	QueryTimeout    time.Duration // of a whole lookup, waiting for a connection included; default 2 s
+	QueryTimeout    time.Duration // of a lookup's query, waiting for a connection and replicas included; default 2 s
 	ConnMaxLifetime time.Duration // default 5 min
 	MaxOpenConns    int           // to each server; default 16
 	// Observe is told of every query: how long it took, and its error or nil. Neither holds a secret.
@@ -87,8 +87,12 @@ type Driver interface {
 	// Equal is the condition that a column of bytes is the value, an expression of Values. It may be wider
 	// than equality of bytes, which the caller checks, and must let an index be used.
 	Equal(column, value string) string
-	// Values are expressions for the two values in a statement, and its arguments.
-	Values(consumer, token string) (consumerExpr, tokenExpr string, args []any)
+	// Bind makes expressions for values in a statement, in their order, and the statement's arguments.
+	Bind(values []string) (expressions []string, args []any)
+	// Missing says what is missing or not granted, when err says that of a table or a column; else nil.
+	Missing(err error) *Missing
+	// Account is a statement that asks for whom the server takes us; empty: there are no accounts.
+	Account() string
 	// Explain puts an error of the server into words for the operator, without text of the statement.
 	Explain(err error) error
 }

@@ -1,21 +1,21 @@
 package store
 
 import (
-	"context"
 	"fmt"
-	"strconv"
-	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // Wiki names a wiki and its tables.
 type Wiki struct {
-	ID       string // wiki id
+	ID       string // wiki id; CentralAuth's tables know the wiki by it
 	Database string // of the wiki's tables; empty: the DSN's own
 	// TablePrefix is $wgDBprefix. It holds for the OAuth tables too.
 	TablePrefix string
-	Release     validator.Release
+	// Release says which tables are looked for first. Others are found, where the wiki has those.
+	Release validator.Release
 	// Users says whose ids the OAuth tables hold: this wiki's, or CentralAuth's.
 	Users validator.UserSource
 	// CentralAuthDatabase is the database of CentralAuth's tables ($wgCentralAuthDatabase). Empty: the DSN's own;
@@ -27,140 +27,118 @@ type Wiki struct {
 	Server, CentralAuthServer *Pool
 }
 
-// Store is the view of one wiki through a pool. It implements validator.Store.
+// Store is the view of one wiki through a pool. It implements validator.Store. It costs little: views of one farm
+// share their connections and the texts of their statements.
 type Store struct {
-	pool   *Pool
-	wiki   Wiki
-	oauth1 statement
-	oauth2 statement
-	// subject is oauth2 with what is known of the JWT's subject.
-	subject statement
-	err     error
+	pool  *Pool
+	wiki  Wiki
+	steps []step
+	names [places]string // of the tables
+	found atomic.Pointer[foundShape]
+	now   func() time.Time
+	err   error
+}
+
+// step is one query of a lookup: what is read on one server.
+type step struct {
+	pool  *Pool
+	parts parts
 }
 
 // Wiki makes the view of one wiki. Where a name cannot be one, every Lookup fails and says so.
 func (p *Pool) Wiki(w Wiki) *Store {
-	s := &Store{pool: p, wiki: w}
-	if w.Users == validator.CentralAuth || w.Server != nil {
-		s.err = fmt.Errorf("wiki %q: CentralAuth and servers of their own are being built", w.ID)
-		return s
+	s := &Store{pool: p, wiki: w, now: time.Now}
+	s.addStep(p, oauthTables)
+	if w.Users == validator.CentralAuth {
+		s.addStep(s.centralServer(), centralTables)
 	}
-	if w.Database != "" && !p.driver.Databases() {
-		s.err = fmt.Errorf("wiki %q: database %q: a connection of driver %s reaches one database", w.ID, w.Database, p.cfg.Driver)
-		return s
+	s.addStep(s.server(), wikiTables)
+	s.err = s.check()
+	s.names[placeWiki] = qualifier(w.Database, w.TablePrefix)
+	s.names[placeOAuth] = qualifier(p.cfg.OAuthDatabase, w.TablePrefix)
+	s.names[placeCentral] = qualifier(w.CentralAuthDatabase, "")
+	if w.CentralAuthDatabase == "" && w.CentralAuthServer == nil {
+		s.names[placeCentral] = qualifier("", w.TablePrefix)
 	}
-	if s.err = checkName("database", w.Database); s.err != nil {
-		return s
-	}
-	if s.err = checkName("table_prefix", w.TablePrefix); s.err != nil {
-		return s
-	}
-	t := tables{
-		driver: p.driver, wiki: qualify(w.Database, w.TablePrefix), oauth: qualify(p.cfg.OAuthDatabase, w.TablePrefix),
-		release: w.Release,
-	}
-	s.oauth1 = parse(t.statement(validator.OAuth1, false))
-	s.oauth2 = parse(t.statement(validator.OAuth2, false))
-	s.subject = parse(t.statement(validator.OAuth2, true))
 	return s
 }
 
-// qualify makes a function that quotes a table's name, with its prefix, and with its database where one is named.
-// The names have passed checkName. Backticks quote in MySQL and SQLite alike.
-func qualify(database, prefix string) func(string) string {
-	before := "`" + prefix
-	if database != "" {
-		before = "`" + database + "`." + before
+// addStep reads the parts on the server: with the step before, where that is asked anyway.
+func (s *Store) addStep(p *Pool, read parts) {
+	if last := len(s.steps) - 1; last >= 0 && s.steps[last].pool == p {
+		s.steps[last].parts |= read
+		return
 	}
-	return func(table string) string { return before + table + "`" }
+	s.steps = append(s.steps, step{p, read})
 }
 
-// Lookup finds what the tables say about the key, in one statement. OAuth 2 needs neither secrets nor the
-// consumer's RSA key: they are left out then. A context that ends, and a server that cannot be asked, are errors.
-func (s *Store) Lookup(ctx context.Context, key validator.Key) (validator.Facts, error) {
-	if s.err != nil {
-		return validator.Facts{}, s.err
+func (s *Store) server() *Pool {
+	if s.wiki.Server != nil {
+		return s.wiki.Server
 	}
-	text := s.oauth1
-	maxToken := 32
-	if key.Protocol == validator.OAuth2 {
-		text = s.oauth2
-		maxToken = 255
-		if key.Subject != 0 {
-			text = s.subject
+	return s.pool
+}
+
+func (s *Store) centralServer() *Pool {
+	if s.wiki.CentralAuthServer != nil {
+		return s.wiki.CentralAuthServer
+	}
+	return s.pool
+}
+
+func (s *Store) check() error {
+	for _, d := range []struct {
+		what, name string
+		pool       *Pool
+	}{
+		{"database", s.wiki.Database, s.server()},
+		{"centralauth database", s.wiki.CentralAuthDatabase, s.centralServer()},
+	} {
+		if d.name != "" && !d.pool.driver.Databases() {
+			return fmt.Errorf("wiki %q: %s %q: a connection of driver %s reaches one database", s.wiki.ID, d.what, d.name, d.pool.cfg.Driver)
+		}
+		if err := checkName(d.what, d.name); err != nil {
+			return err
 		}
 	}
-	// A key that is longer than its column matches no row. The servers need not see the rest of it.
-	consumer, token, args := s.pool.driver.Values(clip(key.Consumer, 32), clip(key.Token, maxToken))
-	return s.pool.read(ctx, query{
-		text: text.fill(consumer, token, strconv.FormatUint(key.Subject, 10)), args: args, key: key, release: s.wiki.Release,
-	})
+	if s.wiki.Users == validator.CentralAuth && s.wiki.ID == "" {
+		return fmt.Errorf("users centralauth: the wiki has no id")
+	}
+	return checkName("table_prefix", s.wiki.TablePrefix)
 }
 
-func clip(s string, n int) string { return s[:min(len(s), n+1)] }
+// qualifier is what stands before a table's name: the quote, its database where one is named, and its prefix. The
+// names have passed checkName. Backticks quote in MySQL and SQLite alike.
+func qualifier(database, prefix string) string {
+	if database == "" {
+		return "`" + prefix
+	}
+	return "`" + database + "`.`" + prefix
+}
 
 // Identity names everything that facts depend on, beside the key: two stores of one identity find the same. It
 // holds no secret.
 func (s *Store) Identity() string {
-	return fmt.Sprintf("%s database=%q prefix=%q mediawiki=%s users=local",
-		s.pool.Identity(), s.wiki.Database, s.wiki.TablePrefix, s.wiki.Release)
+	id := fmt.Sprintf("%s wiki=%q database=%q prefix=%q mediawiki=%s", s.pool.Identity(), s.wiki.ID, s.wiki.Database, s.wiki.TablePrefix, s.wiki.Release)
+	if s.wiki.Server != nil {
+		id += fmt.Sprintf(" server=(%s)", s.wiki.Server.Identity())
+	}
+	if s.wiki.Users == validator.LocalUsers {
+		return id + " users=local"
+	}
+	id += fmt.Sprintf(" users=centralauth/%q", s.wiki.CentralAuthDatabase)
+	if s.wiki.CentralAuthServer != nil {
+		id += fmt.Sprintf(" server=(%s)", s.wiki.CentralAuthServer.Identity())
+	}
+	return id
 }
 
 // SharedUserIDs says whether the OAuth tables are in another database than the wiki's own, so that user ids
 // are central ones.
 func (s *Store) SharedUserIDs() bool {
-	own := s.wiki.Database
-	if own == "" {
-		own = s.pool.primary.Database
+	own, database := s.server(), s.wiki.Database
+	if database == "" {
+		database = own.primary.Database
 	}
-	return s.pool.oauthDatabase() != own
-}
-
-// Places of the values in the text of a statement.
-const (
-	placeConsumer = "{consumer}"
-	placeToken    = "{token}"
-	placeSubject  = "{subject}"
-)
-
-// statement is the text of a statement, cut at the places of its values: a piece, then pieces that each follow a
-// value.
-type statement struct {
-	pieces []string
-	places []string // places[i] is between pieces[i] and pieces[i+1]
-}
-
-func parse(text string) statement {
-	var s statement
-	for {
-		start := strings.IndexByte(text, '{') // checkName keeps names free of braces
-		if start < 0 {
-			s.pieces = append(s.pieces, text)
-			return s
-		}
-		end := start + strings.IndexByte(text[start:], '}') + 1
-		s.pieces = append(s.pieces, text[:start])
-		s.places = append(s.places, text[start:end])
-		text = text[end:]
-	}
-}
-
-func (s statement) fill(consumer, token, subject string) string {
-	var b strings.Builder
-	b.Grow(4096)
-	for i, piece := range s.pieces {
-		b.WriteString(piece)
-		if i == len(s.places) {
-			break
-		}
-		switch s.places[i] {
-		case placeConsumer:
-			b.WriteString(consumer)
-		case placeToken:
-			b.WriteString(token)
-		case placeSubject:
-			b.WriteString(subject)
-		}
-	}
-	return b.String()
+	return own.cfg.Driver != s.pool.cfg.Driver || own.primary.Address != s.pool.primary.Address || database != s.pool.oauthDatabase()
 }

@@ -24,9 +24,11 @@ type DB struct {
 	Release validator.Release
 	Prefix  string
 	OAuth   string // database of the OAuth tables, when it is not the connection's own
+	Central string // database of CentralAuth's tables, which then have no prefix, likewise
 }
 
-// Row is a row of one of the tables: a Consumer, Acceptance, Token, User, Group or Block.
+// Row is a row of one of the tables: a Consumer, Acceptance, Token, User, Group or Block,
+// or a GlobalUser, Attachment or GlobalGroup of CentralAuth's.
 type Row interface{ write(w *writer) }
 
 // Insert writes the rows: all of them, or none.
@@ -82,6 +84,9 @@ func (w *writer) insert(t table, v values) (id int64) {
 }
 
 func (db DB) table(t table) string {
+	if db.Central != "" && t.isCentral() {
+		return "`" + db.Central + "`.`" + t.name + "`"
+	}
 	name := "`" + db.Prefix + t.name + "`"
 	if db.OAuth != "" && strings.HasPrefix(t.name, "oauth") {
 		name = "`" + db.OAuth + "`." + name

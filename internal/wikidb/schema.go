@@ -4,6 +4,7 @@
 package wikidb
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -24,24 +25,31 @@ const (
 	number                // unsigned
 	flag                  // a small number
 	bytes32               // at most that many bytes
-	bytes128              //
 	bytes255              //
+	name128               // at most that many bytes, or characters that compare as bytes, up to 1.38
+	name255               //
 	text255               // at most 255 characters, in the table's character set
 	small                 // a blob of at most 255 bytes
 	blob                  // a blob of at most 64 KiB
-	timestamp             // 14 digits
+	timestamp             // 14 digits; of the OAuth tables up to 1.38 it has room for 14 bytes
 	expiry                // 14 digits, or "infinity"
 )
 
 var mysqlTypes = [...]string{
 	serial: "INT UNSIGNED AUTO_INCREMENT PRIMARY KEY", number: "INT UNSIGNED", flag: "TINYINT UNSIGNED",
-	bytes32: "VARBINARY(32)", bytes128: "VARBINARY(128)", bytes255: "VARBINARY(255)", text255: "VARCHAR(255)",
+	bytes32: "VARBINARY(32)", bytes255: "VARBINARY(255)",
+	name128: "VARBINARY(128)", name255: "VARBINARY(255)", text255: "VARCHAR(255)",
 	small: "TINYBLOB", blob: "BLOB", timestamp: "BINARY(14)", expiry: "VARBINARY(14)",
+}
+
+// mysqlTypes135 are the types of the OAuth tables up to 1.38, where they differ.
+var mysqlTypes135 = map[kind]string{
+	name128: "VARCHAR(128) BINARY", name255: "VARCHAR(255) BINARY", timestamp: "VARBINARY(14)",
 }
 
 var sqliteTypes = [...]string{
 	serial: "INTEGER PRIMARY KEY AUTOINCREMENT", number: "INTEGER UNSIGNED", flag: "SMALLINT",
-	bytes32: "BLOB", bytes128: "BLOB", bytes255: "BLOB", text255: "VARCHAR(255)",
+	bytes32: "BLOB", bytes255: "BLOB", name128: "BLOB", name255: "BLOB", text255: "VARCHAR(255)",
 	small: "BLOB", blob: "BLOB", timestamp: "BLOB", expiry: "BLOB",
 }
 
@@ -68,13 +76,13 @@ var consumers = table{
 	columns: []column{
 		{name: "oarc_id", kind: serial},
 		{name: "oarc_consumer_key", kind: bytes32},
-		{name: "oarc_name", kind: bytes128},
+		{name: "oarc_name", kind: name128},
 		{name: "oarc_user_id", kind: number},
 		{name: "oarc_version", kind: bytes32},
 		{name: "oarc_callback_url", kind: blob},
 		{name: "oarc_callback_is_prefix", kind: small, null: true},
 		{name: "oarc_description", kind: blob},
-		{name: "oarc_email", kind: bytes255},
+		{name: "oarc_email", kind: name255},
 		{name: "oarc_email_authenticated", kind: timestamp, null: true},
 		{name: "oarc_developer_agreement", kind: flag},
 		{name: "oarc_owner_only", kind: flag},
@@ -103,7 +111,7 @@ var acceptances = table{
 	name: "oauth_accepted_consumer",
 	columns: []column{
 		{name: "oaac_id", kind: serial},
-		{name: "oaac_wiki", kind: bytes255},
+		{name: "oaac_wiki", kind: name255},
 		{name: "oaac_user_id", kind: number},
 		{name: "oaac_consumer_id", kind: number},
 		{name: "oaac_access_token", kind: bytes32},
@@ -213,31 +221,46 @@ func Schema(driver string, release validator.Release, prefix string) []string {
 }
 
 // OAuthSchema are the statements that make the tables of the OAuth extension.
-func OAuthSchema(driver string, _ validator.Release, prefix string) []string {
-	return define(driver, prefix, consumers, acceptances, tokens)
+func OAuthSchema(driver string, release validator.Release, prefix string) []string {
+	if release < 39 {
+		return define(driver, mysqlTypes135, prefix, consumers, acceptances, tokens)
+	}
+	return define(driver, nil, prefix, consumers, acceptances, tokens)
 }
 
 // WikiSchema are the statements that make the tables of a wiki without those of the OAuth extension.
 func WikiSchema(driver string, release validator.Release, prefix string) []string {
-	return define(driver, prefix, wikiTables(release)...)
+	return define(driver, nil, prefix, wikiTables(release)...)
 }
 
-func define(driver, prefix string, tables ...table) []string {
+// CentralAuthSchema are the statements that make the tables of CentralAuth.
+func CentralAuthSchema(driver string, release validator.Release, prefix string) []string {
+	tables, types := []table{globalUsers, attachments, localNames, globalGroups}, map[kind]string(nil)
+	if release < 39 {
+		tables[0], types = globalUsers135, mysqlTypes135
+	}
+	if release < 38 {
+		tables[3] = globalGroups135
+	}
+	return define(driver, types, prefix, tables...)
+}
+
+func define(driver string, types map[kind]string, prefix string, tables ...table) []string {
 	var statements []string
 	for _, t := range tables {
-		statements = append(statements, t.define(driver, prefix)...)
+		statements = append(statements, t.define(driver, types, prefix)...)
 	}
 	return statements
 }
 
-func (t table) define(driver, prefix string) []string {
+func (t table) define(driver string, other map[kind]string, prefix string) []string {
 	types, options := mysqlTypes[:], " ENGINE=InnoDB DEFAULT CHARSET=binary"
 	if driver == SQLite {
-		types, options = sqliteTypes[:], ""
+		types, other, options = sqliteTypes[:], nil, ""
 	}
 	var parts, after []string
 	for _, c := range t.columns {
-		part := c.name + " " + types[c.kind]
+		part := c.name + " " + cmp.Or(other[c.kind], types[c.kind])
 		if c.kind != serial && !c.null {
 			part += " NOT NULL"
 		}

@@ -41,25 +41,43 @@ func (driver) Databases() bool { return true }
 
 func (driver) Equal(column, value string) string { return column + " = " + value }
 
-// Values writes the values in hexadecimal: no quoting that depends on sql_mode or on a character set, and no
+// Bind writes the values in hexadecimal: no quoting that depends on sql_mode or on a character set, and no
 // round trip to prepare the statement. As latin1 every byte is a character of its own; a binary column compares
 // bytes, and a column in another character set can use its index for what is ASCII.
-func (driver) Values(consumer, token string) (consumerExpr, tokenExpr string, args []any) {
-	return literal(consumer), literal(token), nil
+func (driver) Bind(values []string) (expressions []string, args []any) {
+	for _, v := range values {
+		expressions = append(expressions, "_latin1 X'"+hex.EncodeToString([]byte(v))+"'")
+	}
+	return expressions, nil
 }
 
-func literal(s string) string { return "_latin1 X'" + hex.EncodeToString([]byte(s)) + "'" }
+func (driver) Account() string { return "SELECT CURRENT_USER()" }
 
-// missing are the errors that say that something is not there or not granted: MySQL says often the one for the
-// other, so as not to tell what is there.
-var missing = map[uint16]bool{
-	1044: true, // no access to the database
-	1049: true, // unknown database
-	1054: true, // unknown column
-	1142: true, // command denied for the table
-	1143: true, // command denied for the column
-	1146: true, // no such table
+func (driver) Missing(err error) *store.Missing {
+	e, ok := errors.AsType[*mysql.MySQLError](err)
+	if !ok {
+		return nil
+	}
+	if e.Number != unknownColumn && e.Number != noSuchTable && e.Number != tableDenied && e.Number != columnDenied {
+		return nil
+	}
+	return &store.Missing{
+		Message: fmt.Sprintf("%q (error %d)", e.Message, e.Number),
+		Column:  e.Number == unknownColumn || e.Number == columnDenied,
+		Denied:  e.Number == tableDenied || e.Number == columnDenied,
+	}
 }
+
+// Errors that say that something is not there or not granted. MySQL says often the one for the other, so as not to
+// tell what is there.
+const (
+	databaseDenied  = 1044
+	unknownDatabase = 1049
+	unknownColumn   = 1054
+	tableDenied     = 1142
+	columnDenied    = 1143
+	noSuchTable     = 1146
+)
 
 // refusals are errors whose messages name users, hosts and limits, but nothing of the statement.
 var refusals = map[uint16]bool{
@@ -80,7 +98,7 @@ func (driver) Explain(err error) error {
 	switch {
 	case !errors.As(err, &e):
 		return err
-	case missing[e.Number]:
+	case e.Number == databaseDenied, e.Number == unknownDatabase, driver{}.Missing(err) != nil:
 		return fmt.Errorf("missing, or not granted to the user: %q (error %d): see the GRANT statements in docs/database.md",
 			e.Message, e.Number)
 	case refusals[e.Number]:

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"modernc.org/sqlite"
@@ -40,9 +41,28 @@ func (driver) Equal(column, value string) string {
 	return column + " IN (" + value + ", CAST(" + value + " AS BLOB))"
 }
 
-func (driver) Values(consumer, token string) (consumerExpr, tokenExpr string, args []any) {
-	return "?1", "?2", []any{consumer, token}
+func (driver) Bind(values []string) (expressions []string, args []any) {
+	for i, v := range values {
+		expressions = append(expressions, "?"+strconv.Itoa(i+1))
+		args = append(args, v)
+	}
+	return expressions, args
 }
+
+// Missing reads the message: SQLite has one code for all that is wrong with a statement.
+func (driver) Missing(err error) *store.Missing {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return nil
+	}
+	column := strings.Contains(e.Error(), "no such column: ")
+	if !column && !strings.Contains(e.Error(), "no such table: ") {
+		return nil
+	}
+	return &store.Missing{Message: strings.TrimSuffix(strings.TrimPrefix(e.Error(), "SQL logic error: "), " (1)"), Column: column}
+}
+
+func (driver) Account() string { return "" }
 
 func (driver) Explain(err error) error {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,11 +19,14 @@ import (
 
 // Backend is a kind of wiki that the suite runs on.
 type Backend struct {
-	Name    string
-	Driver  string
-	Release validator.Release
-	Prefix  string
-	Apart   bool // the OAuth tables are in another database
+	Name        string
+	Driver      string
+	Release     validator.Release
+	Prefix      string
+	Apart       bool // the OAuth tables are in another database
+	CentralAuth bool // users are CentralAuth's, whose tables are in another database; with SQLite, in the same
+	// The wiki's own tables, and CentralAuth's, are on servers of their own: another user, who may read nothing else.
+	WikiServer, CentralServer bool
 }
 
 // Backends are all kinds. 1.41 and 1.42 are there for where they keep blocks, and which they count.
@@ -34,15 +38,56 @@ var Backends = []Backend{
 	{Name: "SQLite 1.47", Driver: wikidb.SQLite, Release: validator.Release147, Prefix: "mw_"},
 	{Name: "SQLite 1.41", Driver: wikidb.SQLite, Release: 41},
 	{Name: "MariaDB 1.42", Driver: wikidb.MySQL, Release: 42},
+	{Name: "MariaDB 1.35", Driver: wikidb.MySQL, Release: validator.Release135},
+	{Name: "MariaDB 1.43", Driver: wikidb.MySQL, Release: validator.Release143},
+	{Name: "MariaDB 1.39 on two servers", Driver: wikidb.MySQL, Release: validator.Release139, Apart: true, WikiServer: true},
+	{Name: "MariaDB 1.35 CentralAuth", Driver: wikidb.MySQL, Release: validator.Release135, CentralAuth: true},
+	{Name: "MariaDB 1.39 CentralAuth", Driver: wikidb.MySQL, Release: validator.Release139, CentralAuth: true},
+	{Name: "MariaDB 1.43 CentralAuth", Driver: wikidb.MySQL, Release: validator.Release143, CentralAuth: true},
+	{Name: "MariaDB 1.47 CentralAuth prefixed, OAuth apart", Driver: wikidb.MySQL, Release: validator.Release147, Prefix: "mw-1_", Apart: true, CentralAuth: true},
+	{Name: "MariaDB 1.39 CentralAuth apart", Driver: wikidb.MySQL, Release: validator.Release139, CentralAuth: true, CentralServer: true},
+	{Name: "MariaDB 1.43 CentralAuth, wiki apart", Driver: wikidb.MySQL, Release: validator.Release143, Apart: true, CentralAuth: true, WikiServer: true},
+	{
+		Name: "MariaDB 1.47 CentralAuth on three servers", Driver: wikidb.MySQL, Release: validator.Release147,
+		Apart: true, CentralAuth: true, WikiServer: true, CentralServer: true,
+	},
+	{Name: "SQLite 1.35", Driver: wikidb.SQLite, Release: validator.Release135},
+	{Name: "SQLite 1.43", Driver: wikidb.SQLite, Release: validator.Release143},
+	{Name: "SQLite 1.35 CentralAuth", Driver: wikidb.SQLite, Release: validator.Release135, CentralAuth: true},
+	{Name: "SQLite 1.47 CentralAuth", Driver: wikidb.SQLite, Release: validator.Release147, Prefix: "mw_", CentralAuth: true},
+}
+
+// Named is the backend of the name.
+func Named(tb testing.TB, name string) Backend {
+	tb.Helper()
+	i := slices.IndexFunc(Backends, func(b Backend) bool { return b.Name == name })
+	if i < 0 {
+		tb.Fatalf("no backend is called %q", name)
+	}
+	return Backends[i]
+}
+
+// Steps are the queries of a lookup that finds a user.
+func (b Backend) Steps() int {
+	switch {
+	case b.CentralServer: // between the OAuth tables and the wiki's
+		return 3
+	case b.WikiServer:
+		return 2
+	}
+	return 1
 }
 
 // Wiki is a wiki with empty tables.
 type Wiki struct {
 	Backend
-	Rows          wikidb.DB    // where rows are put
-	Config        store.Config // for a user who may do what docs/database.md grants
-	OAuthDatabase string       // where the OAuth tables are
-	Database      string       // where the others are
+	Rows            wikidb.DB    // where rows are put
+	Config          store.Config // for a user who may do what docs/database.md grants
+	ServerConfig    store.Config // of the wiki's own server, where there is one, likewise
+	CentralConfig   store.Config // of CentralAuth's server, where there is one, likewise
+	OAuthDatabase   string       // where the OAuth tables are
+	CentralDatabase string       // where CentralAuth's are
+	Database        string       // where the others are
 }
 
 // User and Password are those of the user whom Open makes on a server.
@@ -69,22 +114,36 @@ func (b Backend) Open(tb testing.TB) Wiki {
 	for _, statement := range wikidb.WikiSchema(b.Driver, b.Release, b.Prefix) {
 		w.Exec(tb, statement)
 	}
-	oauth := conn
-	if b.Apart {
-		if oauth, err = sql.Open(b.Driver, mariadb.Start(tb).RootDSN(w.OAuthDatabase)); err != nil {
+	w.define(tb, w.Rows.OAuth, wikidb.OAuthSchema(b.Driver, b.Release, b.Prefix))
+	if b.CentralAuth {
+		prefix := b.Prefix
+		if w.Rows.Central != "" {
+			prefix = ""
+		}
+		w.define(tb, w.Rows.Central, wikidb.CentralAuthSchema(b.Driver, b.Release, prefix))
+	}
+	if b.Driver == wikidb.MySQL {
+		w.createUsers(tb)
+	}
+	return w
+}
+
+// define runs the statements in the database; empty: in the wiki's own.
+func (w *Wiki) define(tb testing.TB, database string, statements []string) {
+	tb.Helper()
+	conn := w.Rows.Conn
+	if database != "" {
+		var err error
+		if conn, err = sql.Open(w.Driver, mariadb.Start(tb).RootDSN(database)); err != nil {
 			tb.Fatal(err)
 		}
-		defer oauth.Close() //nolint:errcheck // nothing was lost if it failed
+		defer conn.Close() //nolint:errcheck // nothing was lost if it failed
 	}
-	for _, statement := range wikidb.OAuthSchema(b.Driver, b.Release, b.Prefix) {
-		if _, err := oauth.ExecContext(tb.Context(), statement); err != nil {
+	for _, statement := range statements {
+		if _, err := conn.ExecContext(tb.Context(), statement); err != nil {
 			tb.Fatalf("%v\n%s", err, statement)
 		}
 	}
-	if b.Driver == wikidb.MySQL {
-		mariadb.Start(tb).CreateUser(tb, User, Password, w.Grants(tb)...)
-	}
-	return w
 }
 
 func (w *Wiki) createDatabases(tb testing.TB) (rootDSN string) {
@@ -93,10 +152,62 @@ func (w *Wiki) createDatabases(tb testing.TB) (rootDSN string) {
 	w.OAuthDatabase = w.Database
 	if w.Apart {
 		w.OAuthDatabase = s.CreateDatabase(tb)
-		w.Config.OAuthDatabase, w.Rows.OAuth = w.OAuthDatabase, w.OAuthDatabase
+		w.Rows.OAuth = w.OAuthDatabase
 	}
-	w.Config.DSN = s.DSN(User, Password, w.Database)
+	if w.CentralAuth {
+		w.CentralDatabase = s.CreateDatabase(tb)
+		w.Rows.Central = w.CentralDatabase
+	}
+	if w.WikiServer {
+		w.Config.DSN = s.DSN(User, Password, w.OAuthDatabase)
+		w.ServerConfig = store.Config{Driver: w.Driver, DSN: s.DSN(User+wikiUser, Password, w.Database)}
+	} else {
+		w.Config.DSN = s.DSN(User, Password, w.Database)
+		w.Config.OAuthDatabase = w.Rows.OAuth
+	}
+	if w.CentralServer {
+		w.CentralConfig = store.Config{Driver: w.Driver, DSN: s.DSN(User+centralUser, Password, w.CentralDatabase)}
+	}
 	return s.RootDSN(w.Database)
+}
+
+// Ends of the names of the users on servers of their own.
+const wikiUser, centralUser = "_wiki", "_central"
+
+// user is who reads the table.
+func (w Wiki) user(table string) string {
+	switch database := w.database(table); {
+	case w.CentralServer && database == w.CentralDatabase:
+		return User + centralUser
+	case w.WikiServer && database == w.Database:
+		return User + wikiUser
+	}
+	return User
+}
+
+func (w Wiki) createUsers(tb testing.TB) {
+	grants := map[string][]string{User: nil}
+	for table, columns := range Columns(tb, w.Backend) {
+		grants[w.user(table)] = append(grants[w.user(table)], w.Grant(table, columns...))
+	}
+	for user, grants := range grants {
+		mariadb.Start(tb).CreateUser(tb, user, Password, grants...)
+	}
+}
+
+// Grant is a statement, up to TO.
+func (w Wiki) Grant(table string, columns ...string) string {
+	return "GRANT SELECT (" + strings.Join(columns, ", ") + ") ON " + w.Table(table)
+}
+
+// Allow grants columns of the table to who reads it, and Deny takes them away.
+func (w Wiki) Allow(tb testing.TB, table string, columns ...string) {
+	mariadb.Start(tb).Exec(tb, w.Grant(table, columns...)+" TO '"+w.user(table)+"'@'%'")
+}
+
+// Deny takes columns of the table from who reads it.
+func (w Wiki) Deny(tb testing.TB, table string, columns ...string) {
+	mariadb.Start(tb).Exec(tb, "REVOKE"+strings.TrimPrefix(w.Grant(table, columns...), "GRANT")+" FROM '"+w.user(table)+"'@'%'")
 }
 
 // Exec runs a statement as the owner of the tables.
@@ -115,21 +226,35 @@ func (w Wiki) Insert(tb testing.TB, rows ...wikidb.Row) {
 	}
 }
 
-// Store opens a pool by the wiki's Config and views the wiki through it.
+// Store opens a pool for each server by the wiki's Configs, and views the wiki through them.
 func (w Wiki) Store(tb testing.TB) *store.Store {
 	tb.Helper()
-	pool, err := store.Open(w.Config)
-	if err != nil {
-		tb.Fatal(err)
+	open := func(c store.Config) *store.Pool {
+		pool, err := store.Open(c)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() { _ = pool.Close() })
+		return pool
 	}
-	tb.Cleanup(func() { _ = pool.Close() })
-	return pool.Wiki(store.Wiki{ID: "enwiki", TablePrefix: w.Prefix, Release: w.Release})
+	view := store.Wiki{ID: "enwiki", TablePrefix: w.Prefix, Release: w.Release, CentralAuthDatabase: w.CentralDatabase}
+	if w.CentralAuth {
+		view.Users = validator.CentralAuth
+	}
+	if w.WikiServer {
+		view.Server = open(w.ServerConfig)
+	}
+	if w.CentralServer {
+		view.CentralAuthServer = open(w.CentralConfig)
+	}
+	return open(w.Config).Wiki(view)
 }
 
-var grantStatement = regexp.MustCompile(`(?s)(--[^\n]*\n)?GRANT SELECT \(([^)]*)\)\s+ON enwiki\.(\w+) TO 'oauth_gateway'@'10\.0\.0\.5';`)
+// grantStatement reads a statement of docs/database.md, and the comment that says for which releases it is.
+var grantStatement = regexp.MustCompile(`(?:-- ([^\n]*):\n)?GRANT SELECT \(([^)]*)\)\s+ON (enwiki|centralauth)\.(\w+) TO 'oauth_gateway'@'10\.0\.0\.5';`)
 
-// Columns are the columns that docs/database.md grants for the release, by table.
-func Columns(tb testing.TB, release validator.Release) map[string][]string {
+// Columns are the columns that docs/database.md grants for the kind of wiki, by table.
+func Columns(tb testing.TB, b Backend) map[string][]string {
 	tb.Helper()
 	text, err := os.ReadFile(document(tb))
 	if err != nil {
@@ -141,8 +266,8 @@ func Columns(tb testing.TB, release validator.Release) map[string][]string {
 	}
 	columns := map[string][]string{}
 	for _, s := range statements {
-		only42, table := s[1] != "", s[3]
-		if only42 && release != 42 || table == "ipblocks" && release >= 43 || strings.HasPrefix(table, "block") && release < 43 {
+		table := s[4]
+		if !holds(tb, s[1], b.Release) || s[3] == "centralauth" && !b.CentralAuth {
 			continue
 		}
 		for column := range strings.SplitSeq(s[2], ",") {
@@ -150,6 +275,25 @@ func Columns(tb testing.TB, release validator.Release) map[string][]string {
 		}
 	}
 	return columns
+}
+
+// holds reads a comment such as "from 1.43 on", "up to 1.42" or "1.42 only".
+func holds(tb testing.TB, comment string, r validator.Release) bool {
+	if comment == "" {
+		return true
+	}
+	at := regexp.MustCompile(`1\.\d\d`).FindString(comment)
+	release, err := validator.ParseRelease(at)
+	switch {
+	case err == nil && comment == "from "+at+" on":
+		return r >= release
+	case err == nil && comment == "up to "+at:
+		return r <= release
+	case err == nil && comment == at+" only":
+		return r == release
+	}
+	tb.Fatalf("docs/database.md: GRANT statement for what releases? %q", comment)
+	return false
 }
 
 // document finds docs/database.md from a test's directory.
@@ -167,20 +311,30 @@ func document(tb testing.TB) string {
 // Grants are the statements of docs/database.md for this wiki, up to TO.
 func (w Wiki) Grants(tb testing.TB) []string {
 	var grants []string
-	for table, columns := range Columns(tb, w.Release) {
-		grants = append(grants, "GRANT SELECT ("+strings.Join(columns, ", ")+") ON "+w.Table(table))
+	for table, columns := range Columns(tb, w.Backend) {
+		grants = append(grants, w.Grant(table, columns...))
 	}
 	return grants
 }
 
 // Table is the table's name in a statement, with its database and prefix.
 func (w Wiki) Table(name string) string {
-	database := w.Database
-	if strings.HasPrefix(name, "oauth") {
-		database = w.OAuthDatabase
-	}
-	if w.Driver == wikidb.SQLite {
+	database := w.database(name)
+	switch {
+	case w.Driver == wikidb.SQLite:
 		return "`" + w.Prefix + name + "`"
+	case database == w.CentralDatabase:
+		return "`" + database + "`.`" + name + "`"
 	}
 	return "`" + database + "`.`" + w.Prefix + name + "`"
+}
+
+func (w Wiki) database(table string) string {
+	switch {
+	case strings.HasPrefix(table, "oauth"):
+		return w.OAuthDatabase
+	case table == "globaluser", table == "localuser", table == "global_user_groups":
+		return w.CentralDatabase
+	}
+	return w.Database
 }

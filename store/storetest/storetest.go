@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -30,7 +31,7 @@ func Run(t *testing.T, wrap Wrap) {
 			if wrap != nil {
 				s = wrap(s, opened.Identity())
 			}
-			rows, cases := suite(t, b.Release)
+			rows, cases := suite(t, b)
 			w.Insert(t, rows...)
 			for _, c := range cases {
 				t.Run(c.name, func(t *testing.T) {
@@ -84,6 +85,7 @@ func short(v reflect.Value) string {
 // builder collects rows and what lookups must find of them.
 type builder struct {
 	release validator.Release
+	central bool // users are CentralAuth's
 	rows    []wikidb.Row
 	cases   []testCase
 	next    uint64
@@ -120,21 +122,51 @@ func (b *builder) token(acceptance uint64, revoked int) wikidb.Token {
 	return t
 }
 
+// user adds a user of the wiki with rows of their own. With CentralAuth, the central id is another user's here, who is
+// all that they are not.
 func (b *builder) user(name string, rows ...wikidb.Row) *validator.User {
-	u := &validator.User{CentralID: b.id(), Name: name, Local: true, Attached: true}
-	b.rows = append(b.rows, wikidb.User{ID: u.CentralID, Name: name})
+	if !b.central {
+		id := b.id()
+		b.account(id, name, rows...)
+		return b.known(id, name)
+	}
+	u := b.globalUser(wikidb.GlobalUser{Name: name})
+	local := b.id()
+	b.account(local, name, rows...)
+	b.rows = append(b.rows, wikidb.Attachment{Wiki: "enwiki", Name: name, LocalID: local, GlobalID: u.CentralID})
+	u.Local, u.Attached = true, true
+	return u
+}
+
+func (b *builder) known(id uint64, name string) *validator.User {
+	u := &validator.User{CentralID: id, Name: name, Local: true, Attached: true}
+	b.users[id] = u
+	return u
+}
+
+// globalUser adds an account of CentralAuth's, without any of the wiki's.
+func (b *builder) globalUser(row wikidb.GlobalUser) *validator.User {
+	row.ID = b.id()
+	b.rows = append(b.rows, row)
+	b.account(row.ID, fmt.Sprintf("Other %d", row.ID), wikidb.Group{Name: "other"}, wikidb.Block{Expiry: wikidb.Infinity, Hidden: true})
+	u := b.known(row.ID, row.Name)
+	u.Local, u.Attached = false, false
+	return u
+}
+
+// account adds a user to the wiki's own tables.
+func (b *builder) account(id uint64, name string, rows ...wikidb.Row) {
+	b.rows = append(b.rows, wikidb.User{ID: id, Name: name})
 	for _, row := range rows {
 		switch row := row.(type) {
 		case wikidb.Group:
-			row.UserID = u.CentralID
+			row.UserID = id
 			b.rows = append(b.rows, row)
 		case wikidb.Block:
-			row.UserID, row.Name = u.CentralID, name
+			row.UserID, row.Name = id, name
 			b.rows = append(b.rows, row)
 		}
 	}
-	b.users[u.CentralID] = u
-	return u
 }
 
 func (b *builder) expect(name string, key validator.Key, want validator.Facts) {

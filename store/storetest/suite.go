@@ -17,14 +17,17 @@ const (
 	pastExpiry, futureExpiry validator.Expiry = 981173106, 4073774706
 )
 
-// suite is all rows and all lookups for a release.
-func suite(tb testing.TB, release validator.Release) ([]wikidb.Row, []testCase) {
-	b := &builder{release: release, users: map[uint64]*validator.User{}}
+// suite is all rows and all lookups for a kind of wiki.
+func suite(tb testing.TB, kind Backend) ([]wikidb.Row, []testCase) {
+	b := &builder{release: kind.Release, central: kind.CentralAuth, users: map[uint64]*validator.User{}}
 	alice := b.user("Alice")
 	b.protocols(alice.CentralID)
 	b.people()
 	b.brokenRows(tb, alice.CentralID)
 	b.exactKeys(alice.CentralID)
+	if b.central {
+		b.globalPeople()
+	}
 	return b.rows, b.cases
 }
 
@@ -131,23 +134,18 @@ func (b *builder) people() {
 	} {
 		u := b.user(p.name, p.rows...)
 		u.Groups, u.Blocked, u.Hidden = p.groups, p.blocked, p.hidden
-		a := b.acceptance(c1, u.CentralID, nil)
-		key, facts := b.oauth1(c1, a)
-		b.expect("user "+p.name, key, facts)
-
-		a2 := b.acceptance(c2, u.CentralID, nil)
-		key, facts = b.oauth2(c2, a2, b.token(a2.ID, 0))
-		key.Subject, facts.Subject = u.CentralID, u
-		b.expect("user and subject "+p.name, key, facts)
-		key.Subject, facts.Subject = 9999, nil
-		b.expect("user and unknown subject "+p.name, key, facts)
-		b.expect("subject "+p.name, validator.Key{Protocol: validator.OAuth2, Consumer: c2.Key, Token: own.Identifier, Subject: u.CentralID},
-			validator.Facts{Consumer: facts.Consumer, Token: &validator.AccessToken{}, Subject: u})
+		if b.central {
+			u.Hidden = 0 // CentralAuth hides names in its own way
+		}
+		b.expectUser(c1, c2, own, u)
 	}
 	if wikidb.NewBlocks(b.release) {
 		u := b.user("Blocked thrice", wikidb.Block{Expiry: future}, wikidb.Block{Expiry: past, Hidden: true},
 			wikidb.Block{Expiry: wikidb.Infinity, Partial: true})
 		u.Blocked, u.Hidden = futureExpiry, pastExpiry
+		if b.central {
+			u.Hidden = 0
+		}
 		key, facts := b.oauth1(c1, b.acceptance(c1, u.CentralID, nil))
 		b.expect("user Blocked thrice", key, facts)
 	}
@@ -160,6 +158,21 @@ func (b *builder) people() {
 	b.expect("user gone", key, facts)
 	b.expect("subject beyond all ids", validator.Key{Protocol: validator.OAuth2, Consumer: c2.Key, Token: own.Identifier, Subject: 1<<64 - 1},
 		validator.Facts{Consumer: b.consumerFacts(c2, validator.OAuth2), Token: &validator.AccessToken{}})
+}
+
+// expectUser looks a user up in every way there is.
+func (b *builder) expectUser(c1, c2 wikidb.Consumer, own wikidb.Token, u *validator.User) {
+	key, facts := b.oauth1(c1, b.acceptance(c1, u.CentralID, nil))
+	b.expect("user "+u.Name, key, facts)
+
+	a2 := b.acceptance(c2, u.CentralID, nil)
+	key, facts = b.oauth2(c2, a2, b.token(a2.ID, 0))
+	key.Subject, facts.Subject = u.CentralID, u
+	b.expect("user and subject "+u.Name, key, facts)
+	key.Subject, facts.Subject = 9999, nil
+	b.expect("user and unknown subject "+u.Name, key, facts)
+	b.expect("subject "+u.Name, validator.Key{Protocol: validator.OAuth2, Consumer: c2.Key, Token: own.Identifier, Subject: u.CentralID},
+		validator.Facts{Consumer: facts.Consumer, Token: &validator.AccessToken{}, Subject: u})
 }
 
 func (b *builder) brokenRows(tb testing.TB, alice uint64) {

@@ -1,0 +1,170 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// Missing says that a table or a column is not there, or may not be read.
+type Missing struct {
+	Message string // the server's; it names the table or the column
+	Column  bool   // a column is meant
+	// Denied says that it is not granted. Servers say so of any table that is not granted, whether it is there or not.
+	Denied bool
+}
+
+// owners maps the beginnings of the names of columns to their tables.
+var owners = map[string]string{
+	"oarc": "oauth_registered_consumer", "oaac": "oauth_accepted_consumer", "oaat": "oauth2_access_tokens",
+	"user": "user", "ug": "user_groups", "ipb": "ipblocks", "bl": "block", "bt": "block_target",
+	"gu": "globaluser", "lu": "localuser", "gug": "global_user_groups",
+}
+
+// object finds which table is missing, or which column of which table. It is the last word of the message that may be
+// one: before it there may be the name of the user, who may be called alike.
+func (m Missing) object(prefix string) (table, column string) {
+	words := strings.FieldsFunc(m.Message, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	})
+	for _, word := range slices.Backward(words) {
+		table := strings.TrimPrefix(word, prefix)
+		isTable := placeOf(table) != noPlace
+		owner, _, _ := strings.Cut(word, "_")
+		switch {
+		case m.Column && !isTable && owners[owner] != "":
+			return owners[owner], word
+		case !m.Column && isTable:
+			return table, ""
+		}
+	}
+	return "", ""
+}
+
+// SchemaError says that a wiki's tables are not what they should be: one of them, or a column, is missing or not
+// granted. It says what to do, and goes away once that is done.
+type SchemaError struct {
+	Wiki    string // wiki id
+	Account string // whom the server takes us for, such as 'gateway'@'10.0.0.%'; empty: it knows no accounts
+	Message string // the server's
+	// Grants are statements that let the account read what is missing, when it is there.
+	Grants []string
+}
+
+func (e *SchemaError) Error() string {
+	if e.Account == "" {
+		return fmt.Sprintf("wiki %q: missing: %s", e.Wiki, e.Message)
+	}
+	return fmt.Sprintf("wiki %q: missing, or not granted to %s: %s: when it is there, %s; see docs/database.md",
+		e.Wiki, e.Account, e.Message, strings.Join(e.Grants, "; "))
+}
+
+// refusal is what a server said when it was asked for tables of a shape.
+type refusal struct {
+	shape   shape
+	missing Missing
+}
+
+// verdict chooses, of the refusals of both ways of a bit, the one to tell: a table that is denied, rather than one that
+// is known to be missing; else the release's. The last refusal is the one to tell where no bit is in question.
+func verdict(refusals []refusal, bit, suggested shape) refusal {
+	last := refusals[len(refusals)-1]
+	for _, r := range refusals {
+		if (r.shape^last.shape)&bit == 0 {
+			continue
+		}
+		if r.missing.Denied != last.missing.Denied && r.missing.Denied || r.missing.Denied == last.missing.Denied && (r.shape^suggested)&bit == 0 {
+			return r
+		}
+	}
+	return last
+}
+
+// together are tables that are of no use without each other.
+var together = map[string][]string{"block": {"block", "block_target"}, "block_target": {"block", "block_target"}}
+
+// explain makes the error for the operator.
+func (q *query) explain(ctx context.Context, on *server, r refusal) error {
+	s, m := q.store, r.missing
+	e := &SchemaError{Wiki: s.wiki.ID, Account: on.account(ctx, q.step.pool.driver), Message: m.Message}
+	table, _ := m.object(s.wiki.TablePrefix)
+	if e.Account == "" || table == "" {
+		return e
+	}
+	needed := []string{table}
+	if t := together[table]; t != nil {
+		needed = t
+	}
+	for _, table := range needed {
+		name := s.names[placeOf(table)] + table + "`"
+		if !strings.Contains(name, ".") {
+			name = "`" + on.Database + "`." + name
+		}
+		e.Grants = append(e.Grants, fmt.Sprintf("GRANT SELECT (%s) ON %s TO %s",
+			strings.Join(s.columns(r.shape)[table], ", "), name, e.Account))
+	}
+	return e
+}
+
+// placeOf is where the table's qualifier stands in a statement.
+func placeOf(table string) place {
+	switch table {
+	case "oauth_registered_consumer", "oauth_accepted_consumer", "oauth2_access_tokens":
+		return placeOAuth
+	case "globaluser", "localuser", "global_user_groups":
+		return placeCentral
+	case "user", "user_groups", "ipblocks", "block", "block_target":
+		return placeWiki
+	}
+	return noPlace
+}
+
+var columnName = regexp.MustCompile(`\b[a-z]+\.([a-z0-9]+)_[a-z0-9_]+`)
+
+// columns are the columns that lookups read of tables of the shape, by table.
+func (s *Store) columns(asked shape) map[string][]string {
+	sets := map[string]map[string]bool{}
+	for _, protocol := range []validator.Protocol{validator.OAuth1, validator.OAuth2} {
+		f := s.form(oauthTables|centralTables|wikiTables, protocol, asked)
+		if s.wiki.Users == validator.LocalUsers {
+			f.parts &^= centralTables
+		}
+		for _, match := range columnName.FindAllStringSubmatch(f.text(), -1) {
+			table := owners[match[1]]
+			if sets[table] == nil {
+				sets[table] = map[string]bool{}
+			}
+			_, column, _ := strings.Cut(match[0], ".")
+			sets[table][column] = true
+		}
+	}
+	columns := map[string][]string{}
+	for table, set := range sets {
+		columns[table] = slices.Sorted(maps.Keys(set))
+	}
+	return columns
+}
+
+// account asks the server whom it takes us for, once. An answer that does not come leaves the DSN's user.
+func (s *server) account(ctx context.Context, d Driver) string {
+	ask := d.Account()
+	if ask == "" {
+		return ""
+	}
+	s.accountMu.Lock()
+	defer s.accountMu.Unlock()
+	if s.accountName == "" {
+		var name string
+		if err := s.db.QueryRowContext(ctx, ask).Scan(&name); err != nil {
+			return "'" + s.User + "'"
+		}
+		at := strings.LastIndexByte(name, '@')
+		s.accountName = "'" + name[:max(at, 0)] + "'@'" + name[at+1:] + "'"
+	}
+	return s.accountName
+}
