@@ -30,11 +30,14 @@ import (
 //	    }
 //	    wiki                 <wiki id>
 //	    users                local
-//	    mediawiki            1.39|1.47
-//	    rules                standard
+//	    users                centralauth [<database>] {
+//	        dsn <dsn>
+//	    }
+//	    mediawiki            1.35|...|1.47
+//	    rules                standard|mediawiki
 //	    secret_key           <key>|none
 //	    public_key           <PEM or path...>
-//	    base_url             <scheme://host[:port]>
+//	    base_url             <scheme://host[:port]>|<//host[:port]>
 //	    mode                 required|optional|strip
 //	    require              grant|group|consumer <value...>
 //	    block_disables_login on|off
@@ -75,7 +78,7 @@ func (h *Handler) subdirectives() map[string]subdirective {
 		"store":                h.readStore,
 		"wiki":                 h.readWiki,
 		"users":                h.readUsers,
-		"mediawiki":            text(&h.MediaWiki, releaseChoice.check),
+		"mediawiki":            text(&h.MediaWiki, checkRelease),
 		"rules":                choice(&h.Rules, rulesChoice),
 		"secret_key":           secret(&h.SecretKey),
 		"public_key":           texts(&h.PublicKey),
@@ -143,15 +146,24 @@ func (h *Handler) readWiki(line *caddyfile.Dispenser) error {
 }
 
 func (h *Handler) readUsers(line *caddyfile.Dispenser) error {
-	h.Users = new(Users)
+	u := new(Users)
+	h.Users = u
 	if !line.NextArg() {
-		return line.Err("users takes one value")
+		return line.Err("users takes local or centralauth")
 	}
-	h.Users.Source = line.Val()
-	if err := usersChoice.check(h.Users.Source); err != nil {
+	u.Source = line.Val()
+	if err := usersChoice.check(u.Source); err != nil {
 		return line.WrapErr(err)
 	}
-	return noMore(line)
+	if u.Source == usersLocal {
+		return noMore(line)
+	}
+	if line.NextArg() {
+		u.Database = line.Val()
+	}
+	return errors.Join(wrap(line, u.check()), noMoreArgs(line), readBlock(line, map[string]subdirective{
+		"dsn": secret(&u.DSN),
+	}))
 }
 
 func (h *Handler) readRequire(line *caddyfile.Dispenser) error {

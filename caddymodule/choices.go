@@ -27,6 +27,14 @@ const (
 	errorsProblem = "problem"
 	errorsCaddy   = "caddy"
 
+	usersLocal       = "local"
+	usersCentralAuth = "centralauth"
+
+	rulesStandard  = "standard"
+	rulesMediaWiki = "mediawiki"
+
+	sqlite = "sqlite"
+
 	keep  = "keep"
 	strip = "strip"
 	pass  = "pass"
@@ -36,13 +44,9 @@ const (
 )
 
 var (
-	driverChoice  = choices{setting: "store", built: []string{"mysql", "sqlite"}, unquoted: true}
-	usersChoice   = choices{setting: "users", built: []string{"local"}, later: []string{"centralauth"}}
-	releaseChoice = choices{
-		setting: "mediawiki", built: []string{"1.39", "1.47"},
-		later: []string{"1.35", "1.36", "1.37", "1.38", "1.40", "1.41", "1.42", "1.43", "1.44", "1.45", "1.46"},
-	}
-	rulesChoice       = choices{setting: "rules", built: []string{"standard"}, later: []string{"mediawiki"}}
+	driverChoice      = choices{setting: "store", built: []string{"mysql", sqlite}, unquoted: true}
+	usersChoice       = choices{setting: "users", built: []string{usersLocal, usersCentralAuth}}
+	rulesChoice       = choices{setting: "rules", built: []string{rulesStandard, rulesMediaWiki}}
 	modeChoice        = choices{setting: "mode", built: []string{modeRequired, modeOptional, modeStrip}, later: []string{"observe"}}
 	preflightChoice   = choices{setting: "cors_preflight", built: []string{pass, check}}
 	credentialsChoice = choices{setting: "credentials", built: []string{keep, strip}}
@@ -75,10 +79,7 @@ func checkWiki(id string) error {
 	if strings.Contains(id, "{") {
 		return nil // of the configuration: checked when it is known
 	}
-	odd := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
-	}
-	if id == "" || len(id) > 64 || strings.ContainsFunc(id, odd) {
+	if !isName(id) {
 		return fmt.Errorf("wiki: %q is no wiki id: want 1 to 64 of A-Z, a-z, 0-9, _ and -", id)
 	}
 	return nil
@@ -86,9 +87,41 @@ func checkWiki(id string) error {
 
 func checkBaseURL(s string) error {
 	if _, _, err := validator.ParseBaseURL(s); err != nil {
-		return fmt.Errorf("base_url: %q is no base URL: want scheme://host[:port]", s)
+		return fmt.Errorf("base_url: %q is no base URL: want scheme://host[:port], or //host[:port]", s)
 	}
 	return nil
+}
+
+func checkRelease(s string) error {
+	if _, err := validator.ParseRelease(s); err != nil {
+		return fmt.Errorf("mediawiki: unknown release %q: want %v to %v", s, validator.Release135, validator.Release147)
+	}
+	return nil
+}
+
+// checkDatabase is for the names that get into a statement as they are.
+func checkDatabase(setting string) func(name string) error {
+	return func(name string) error {
+		if !isName(name) {
+			return fmt.Errorf("%s: %q is no name: want 1 to 64 of A-Z, a-z, 0-9, _ and -", setting, name)
+		}
+		return nil
+	}
+}
+
+// isName says whether a text is what the ids of wikis and the names of databases are.
+func isName(s string) bool {
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	}
+	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, odd)
+}
+
+func (u Users) check() error {
+	if u.Database == "" || strings.Contains(u.Database, "{") {
+		return nil // left out, or checked when it is known
+	}
+	return checkDatabase("users centralauth")(u.Database)
 }
 
 func (r Requirement) check() error {

@@ -39,6 +39,9 @@ func describe(r *http.Request) (validator.Request, bool) {
 	if r.TLS != nil {
 		d.Scheme = "https"
 	}
+	if lines := r.Header["X-Forwarded-Proto"]; len(lines) == 1 {
+		d.ForwardedProto = lines[0]
+	}
 	if ip, ok := caddyhttp.GetVar(ctx, caddyhttp.ClientIPVarKey).(string); ok {
 		d.ClientIP, _ = netip.ParseAddr(ip) // a client that has none may use no consumer that asks for one
 	}

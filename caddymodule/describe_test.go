@@ -96,6 +96,27 @@ func TestForwarded(t *testing.T) {
 	}
 }
 
+// Under the rules of MediaWiki anybody's word counts, but not two.
+func TestForwardedProto(t *testing.T) {
+	for _, test := range []struct {
+		lines []string
+		want  string
+	}{{nil, ""}, {[]string{"https"}, "https"}, {[]string{" HTTPS, http"}, " HTTPS, http"}, {[]string{"https", "https"}, ""}} {
+		s := newShell(t, &Handler{}, allow())
+		r := get("/")
+		r.Header["X-Forwarded-Proto"] = test.lines
+		if got := validator.FromHTTP(r).ForwardedProto; got != test.want {
+			t.Errorf("%q: without Caddy: %q", test.lines, got)
+		}
+		if _, err := s.serve(t, r); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.core.asked[0]; got.ForwardedProto != test.want || got.Scheme != "http" {
+			t.Errorf("%q: got %q, scheme %s", test.lines, got.ForwardedProto, got.Scheme)
+		}
+	}
+}
+
 // chunks is a body whose length nobody knows.
 type chunks struct{ io.Reader }
 

@@ -54,15 +54,16 @@ type Handler struct {
 	// Where user ids come from.
 	Users *Users `json:"users,omitempty"`
 
-	// The release of MediaWiki whose rules hold: `1.39` or `1.47`. Required.
+	// The release of MediaWiki whose rules hold: `1.35` to `1.47`. Required.
 	MediaWiki string `json:"mediawiki,omitempty"`
 
 	// `standard` (default): RFC 5849, 6750 and 9110 say how a credential is read and signed, MediaWiki says
-	// who may do what.
+	// who may do what. `mediawiki`: it is read and signed as MediaWiki does, quirks included.
 	Rules string `json:"rules,omitempty"`
 
 	// `$wgOAuthSecretKey` of the wiki, or its `$wgSecretKey` when that is not set; `none` when the wiki uses
-	// secrets as they are stored. Use `{file.*}` or `{env.*}` to keep it out of the configuration. Required.
+	// secrets as they are stored. The key `0` is none to MediaWiki: up to 1.41 it takes `$wgSecretKey` instead,
+	// so this is an error; from 1.42 on it means `none`. Use `{file.*}` or `{env.*}` to keep it out of the configuration. Required.
 	SecretKey string `json:"secret_key,omitempty"`
 
 	// `$wgOAuth2PublicKey` of the wiki: PEM, or paths of PEM files, read when the configuration is loaded.
@@ -70,7 +71,9 @@ type Handler struct {
 	PublicKey []string `json:"public_key,omitempty"`
 
 	// What clients sign (`$wgServer`), as `scheme://host[:port]`. Default: scheme and host of the request, or
-	// what a trusted proxy says in `X-Forwarded-Proto` and `X-Forwarded-Host`.
+	// what a trusted proxy says in `X-Forwarded-Proto` and `X-Forwarded-Host`. With `//host[:port]` only the
+	// scheme is the request's; under the rules of MediaWiki also by an `X-Forwarded-Proto` of anybody's, which
+	// must then be what was signed.
 	BaseURL string `json:"base_url,omitempty"`
 
 	// What becomes of a request without credentials: `required` (default) refuses it, `optional` passes it as
@@ -81,7 +84,8 @@ type Handler struct {
 	// What the identity must have, beside being proven. All must hold.
 	Require []Requirement `json:"require,omitempty"`
 
-	// Whether a blocked user is refused (`$wgBlockDisablesLogin`). Default: true.
+	// Whether a blocked user is refused (`$wgBlockDisablesLogin`). Default: true under the rules `standard`, and
+	// false, as in MediaWiki itself, under `mediawiki`.
 	BlockDisablesLogin *bool `json:"block_disables_login,omitempty"`
 
 	// How far an OAuth 1.0a timestamp may be from the present, either way; 1s to 1h. Default: 5m.
@@ -170,8 +174,16 @@ type TLS struct {
 
 // Users says where user ids come from.
 type Users struct {
-	// `local` (default): the wiki's own user table.
+	// `local` (default): the wiki's own user table. `centralauth`: the global accounts of CentralAuth.
 	Source string `json:"source,omitempty"`
+
+	// The database with CentralAuth's tables (`$wgCentralAuthDatabase`). It may be left out where `dsn` names it,
+	// and is on SQLite, where they are in the file of `dsn` or of the store.
+	Database string `json:"database,omitempty"`
+
+	// Where CentralAuth's tables are, when that is another server than the store's. What the store says of TLS
+	// and connections, but not its replicas, holds for it too.
+	DSN string `json:"dsn,omitempty"`
 }
 
 // Requirement holds when the identity has one of the values.

@@ -110,10 +110,7 @@ func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
 		}
 	}()
 
-	d, err := take(l, databases, s.databaseKey(), func() (*database, error) {
-		p, err := store.Open(s.database)
-		return &database{p}, err
-	})
+	d, err := s.takeDatabase(l, s.database)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -137,7 +134,15 @@ func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
 			zap.Int64("size", n.size), zap.Int64("size_configured", s.nonces))
 	}
 
-	wiki := d.Wiki(s.wiki)
+	place := s.wiki
+	if s.central != nil {
+		central, err := s.takeDatabase(l, *s.central)
+		if err != nil {
+			return nil, fmt.Errorf("users centralauth: %w", err)
+		}
+		place.CentralAuthServer = central.Pool
+	}
+	wiki := d.Wiki(place)
 	policy := s.policy
 	policy.SharedUserIDs = wiki.SharedUserIDs()
 	jwt := validator.NewJWT(s.keys, policy)
@@ -159,8 +164,15 @@ func take[T caddy.Destructor](l *lease, pool *caddy.UsagePool, key string, const
 	return value, nil
 }
 
-func (s *settings) databaseKey() string {
-	c := s.database
+// takeDatabase takes the connections to a server.
+func (s *settings) takeDatabase(l *lease, c store.Config) (*database, error) {
+	return take(l, databases, s.databaseKey(c), func() (*database, error) {
+		p, err := store.Open(c)
+		return &database{p}, err
+	})
+}
+
+func (s *settings) databaseKey(c store.Config) string {
 	parts := append([]string{
 		c.Driver, c.DSN, c.OAuthDatabase, c.QueryTimeout.String(), c.ConnMaxLifetime.String(),
 		strconv.Itoa(c.MaxOpenConns), strconv.Itoa(len(c.Replicas)),

@@ -98,9 +98,9 @@ func TestWhatIsShared(t *testing.T) {
 
 func TestTheFilesOfTLSMatter(t *testing.T) {
 	s := settingsOf(t, &Handler{})
-	before := s.databaseKey()
+	before := s.databaseKey(s.database)
 	s.databaseFiles = []string{"a new certificate under the old name"}
-	if s.databaseKey() == before {
+	if s.databaseKey(s.database) == before {
 		t.Error("the same key")
 	}
 }

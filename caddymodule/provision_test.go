@@ -86,16 +86,23 @@ func TestConfigurationErrors(t *testing.T) {
 			"cache": map[string]any{"size": 1, "ttl": -1}, "nonces": map[string]any{"size": 5, "backend": "disk"}, "users": map[string]any{"source": "ldap"},
 			"require": []any{map[string]any{"kind": "right", "values": []string{"x"}}, map[string]any{"kind": "group"}},
 		}, []string{
-			"mode: unknown", "rules: unknown", "errors: unknown", "credentials: unknown", "cors_preflight: unknown", "headers: ", "realm: ", "mediawiki: unknown value",
+			"mode: unknown", "rules: unknown", "errors: unknown", "credentials: unknown", "cors_preflight: unknown", "headers: ", "realm: ", "mediawiki: unknown release",
 			"wiki: ", "base_url: ", "timestamp_window: ", "max_form_size: ", "cache size: ", "cache ttl: ", "nonces size: ", "nonces: unknown", "users: unknown", "require: unknown", "require group: value missing",
 		}},
 		{"not built yet", map[string]any{
-			"mode": "observe", "rules": "mediawiki", "errors": "mediawiki", "users": map[string]any{"source": "centralauth"},
-			"mediawiki": "1.43", "nonces": map[string]any{"backend": "redis"}, "wiki": "{http.request.host}",
+			"mode": "observe", "errors": "mediawiki", "nonces": map[string]any{"backend": "redis"}, "wiki": "{http.request.host}",
 		}, []string{
-			"mode observe is not built yet", "rules mediawiki is not built yet", "errors mediawiki is not built yet", "users centralauth is not built yet",
-			"mediawiki 1.43 is not built yet", "nonces redis is not built yet", "wiki {http.request.host}: a farm of wikis is not built yet",
+			"mode observe is not built yet", "errors mediawiki is not built yet", "nonces redis is not built yet", "wiki {http.request.host}: a farm of wikis is not built yet",
 		}},
+		{"users of another kind", map[string]any{"users": map[string]any{"database": "centralauth"}}, []string{"users local takes no database and no dsn"}},
+		{"centralauth in a file", map[string]any{"users": map[string]any{"source": "centralauth", "database": "centralauth"}}, []string{"users centralauth: SQLite has one database in a file"}},
+		{"centralauth without a name", map[string]any{
+			"users": map[string]any{"source": "centralauth"}, "store": map[string]any{"driver": "mysql", "dsn": "u@tcp(db)/w"},
+		}, []string{"users centralauth: the database of CentralAuth's tables is missing"}},
+		{"centralauth, odd names", map[string]any{
+			"users": map[string]any{"source": "centralauth", "database": "a`b", "dsn": "hunter2@"}, "store": map[string]any{"driver": "mysql", "dsn": "u@tcp(db)/w"},
+		}, []string{"users centralauth: \"a`b\" is no name", "users centralauth: dsn: "}},
+		{"a key that is none to PHP", map[string]any{"secret_key": "0", "mediawiki": "1.41"}, []string{"secret_key: up to 1.41 ", "$wgSecretKey"}},
 		{"empty environment", map[string]any{"secret_key": "{env.OAUTH_TEST_EMPTY}"}, []string{"secret_key: placeholder {env.OAUTH_TEST_EMPTY} is empty or unknown"}},
 		{"empty file", map[string]any{"secret_key": "{file." + empty + "}"}, []string{"secret_key: placeholder {file." + empty + "} is empty or unknown"}},
 		{"missing file", map[string]any{"secret_key": "{file./nowhere/key}"}, []string{"secret_key: placeholder {file./nowhere/key} is empty or unknown"}},
@@ -160,6 +167,9 @@ func TestSettings(t *testing.T) {
 	if d := h.database; d.QueryTimeout != 2*time.Second || d.MaxOpenConns != 16 || d.ConnMaxLifetime != 5*time.Minute {
 		t.Error("the store's settings have other defaults")
 	}
+	if h.database.Driver != "sqlite" || h.policy.Rules != validator.Standard || h.policy.Users != validator.LocalUsers {
+		t.Errorf("policy %+v", h.policy)
+	}
 	if h, err = load(t, withDefaults(t, map[string]any{"block_disables_login": false})); err != nil || h.policy.BlockDisablesLogin || h.policy.SiteKey != "" {
 		t.Errorf("error %v", err)
 	}
@@ -213,5 +223,85 @@ func eventually(tb testing.TB, done func() bool) {
 			tb.Fatal(errors.New("it did not happen"))
 		case <-time.After(time.Millisecond):
 		}
+	}
+}
+
+func TestReleases(t *testing.T) {
+	for release := validator.Release135; release <= validator.Release147; release++ {
+		h, err := load(t, withDefaults(t, map[string]any{"mediawiki": release.String()}))
+		if err != nil || h.policy.Release != release || h.settings.wiki.Release != release {
+			t.Errorf("%v: error %v", release, err)
+		}
+	}
+}
+
+// MediaWiki does not refuse blocked users unless it is told to; an operator's word counts under either rules.
+func TestRulesOfMediaWiki(t *testing.T) {
+	for _, test := range []struct {
+		more   map[string]any
+		rules  validator.Rules
+		blocks bool
+	}{
+		{nil, validator.Standard, true},
+		{map[string]any{"block_disables_login": false}, validator.Standard, false},
+		{map[string]any{"rules": "mediawiki"}, validator.MediaWiki, false},
+		{map[string]any{"rules": "mediawiki", "block_disables_login": true}, validator.MediaWiki, true},
+	} {
+		h, err := load(t, withDefaults(t, test.more))
+		if err != nil || h.policy.Rules != test.rules || h.policy.BlockDisablesLogin != test.blocks {
+			t.Errorf("%v: error %v, policy %+v", test.more, err, h.policy)
+		}
+	}
+	h, err := load(t, withDefaults(t, map[string]any{"rules": "mediawiki", "base_url": "//Wiki.example:8080"}))
+	if err != nil || h.policy.BaseScheme != "" || h.policy.BaseHost != "wiki.example:8080" {
+		t.Errorf("error %v, policy %+v", err, h.policy)
+	}
+}
+
+// From 1.42 on a $wgOAuthSecretKey of "0" is taken as it is, and is no key to PHP.
+func TestSecretKeyOfZero(t *testing.T) {
+	h, err := load(t, withDefaults(t, map[string]any{"secret_key": "0", "mediawiki": "1.42"}))
+	if err != nil || h.policy.SiteKey != "" {
+		t.Errorf("error %v, key %q", err, h.policy.SiteKey)
+	}
+	for _, key := range []string{"00", "0.0"} {
+		h, err := load(t, withDefaults(t, map[string]any{"secret_key": key, "mediawiki": "1.41"}))
+		if err != nil || h.policy.SiteKey != key {
+			t.Errorf("error %v, key %q", err, h.policy.SiteKey)
+		}
+	}
+}
+
+func TestCentralAuth(t *testing.T) {
+	t.Setenv("OAUTH_TEST_CENTRAL", "centralauth")
+	mysql := map[string]any{"driver": "mysql", "dsn": "u:p@tcp(db)/w", "oauth_database": "meta", "replicas": []string{"u:p@tcp(db2)/w"}}
+	h, err := load(t, withDefaults(t, map[string]any{
+		"store": mysql, "users": map[string]any{"source": "centralauth", "database": "{env.OAUTH_TEST_CENTRAL}"},
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.policy.Users != validator.CentralAuth || h.settings.wiki.Users != validator.CentralAuth || h.settings.wiki.CentralAuthDatabase != "centralauth" || h.central != nil {
+		t.Errorf("wiki %+v", h.settings.wiki)
+	}
+	if _, err := load(t, withDefaults(t, map[string]any{"users": map[string]any{"source": "centralauth"}})); err != nil {
+		t.Errorf("in one file: %v", err)
+	}
+
+	before := pooled()
+	h, err = load(t, withDefaults(t, map[string]any{
+		"store": mysql, "users": map[string]any{"source": "centralauth", "database": "centralauth", "dsn": "u:p@tcp(central)/centralauth"},
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := h.central; c == nil || c.Replicas != nil || c.OAuthDatabase != "" || c.MaxOpenConns != h.database.MaxOpenConns {
+		t.Error("the other server is not reached as the store is")
+	}
+	if got := pooled()[0]; got != before[0]+1 { // the store is there already
+		t.Errorf("%d databases, %d before", got, before[0])
+	}
+	if h.databaseKey(h.database) == h.databaseKey(*h.central) {
+		t.Error("two servers share their connections")
 	}
 }

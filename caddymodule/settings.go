@@ -21,7 +21,8 @@ import (
 type settings struct {
 	mode             string
 	database         store.Config
-	databaseFiles    []string // contents of the TLS files: they matter as much as their names
+	databaseFiles    []string      // contents of the TLS files: they matter as much as their names
+	central          *store.Config // where CentralAuth's tables are, when that is another server
 	wiki             store.Wiki
 	policy           validator.Policy
 	keys             []*rsa.PublicKey
@@ -58,15 +59,20 @@ func (h *Handler) resolve() (settings, error) {
 		stripCredentials: r.choice(credentialsChoice, h.Credentials) == strip,
 		answerProblem:    r.choice(errorsChoice, h.Errors) == errorsProblem,
 	}
-	r.choice(rulesChoice, h.Rules)
-	if h.Users != nil {
-		r.choice(usersChoice, h.Users.Source)
-	}
+	rules := r.choice(rulesChoice, h.Rules)
 	if mode == modeStrip {
 		return s, errors.Join(r.mistakes...)
 	}
 	r.database(&s, h.Store)
 	s.policy = r.policy(h)
+	if rules == rulesMediaWiki {
+		s.policy.Rules = validator.MediaWiki
+	}
+	s.policy.BlockDisablesLogin = rules == rulesStandard
+	if h.BlockDisablesLogin != nil {
+		s.policy.BlockDisablesLogin = *h.BlockDisablesLogin
+	}
+	r.users(&s, h.Users)
 	s.wiki.ID, s.wiki.Release = s.policy.Wiki, s.policy.Release
 	s.keys = r.publicKeys(h.PublicKey)
 	s.cache = r.cache(h.Cache)
@@ -137,7 +143,7 @@ func (r *resolver) database(s *settings, from *Store) {
 	before := len(r.mistakes)
 	defer func() {
 		if len(r.mistakes) == before {
-			r.check(tryStore(s.database))
+			r.check(tryStore("store", s.database))
 		}
 	}()
 	r.check(driverChoice.check(from.Driver))
@@ -179,26 +185,27 @@ func (r *resolver) database(s *settings, from *Store) {
 }
 
 // tryStore lets the driver judge its settings. It connects to nothing.
-func tryStore(c store.Config) error {
+func tryStore(setting string, c store.Config) error {
 	p, err := store.Open(c)
 	if err != nil {
-		return fmt.Errorf("store: %w", err)
+		return fmt.Errorf("%s: %w", setting, err)
 	}
 	return p.Close()
 }
 
 func (r *resolver) policy(h *Handler) validator.Policy {
 	p := validator.Policy{
-		Wiki:               r.wikiID(h.Wiki),
-		BlockDisablesLogin: h.BlockDisablesLogin == nil || *h.BlockDisablesLogin,
-		TimestampWindow:    r.duration("timestamp_window", h.TimestampWindow, validator.DefaultTimestampWindow),
-		MaxFormSize:        cmp.Or(h.MaxFormSize, validator.DefaultMaxFormSize),
+		Wiki:            r.wikiID(h.Wiki),
+		TimestampWindow: r.duration("timestamp_window", h.TimestampWindow, validator.DefaultTimestampWindow),
+		MaxFormSize:     cmp.Or(h.MaxFormSize, validator.DefaultMaxFormSize),
 	}
-	if release := r.checked("mediawiki", h.MediaWiki, releaseChoice.check); release != "" {
+	if release := r.checked("mediawiki", h.MediaWiki, checkRelease); release != "" {
 		p.Release, _ = validator.ParseRelease(release) // what is wrong has been said
 	}
 	if h.SecretKey != none {
-		p.SiteKey = r.checked("secret_key", h.SecretKey, checkSecretKey)
+		key, err := siteKey(r.checked("secret_key", h.SecretKey, checkSecretKey), p.Release)
+		r.check(err)
+		p.SiteKey = key
 	}
 	if url := r.checked("base_url", h.BaseURL, checkBaseURL); url != "" {
 		p.BaseScheme, p.BaseHost, _ = validator.ParseBaseURL(url)
@@ -221,6 +228,50 @@ func (r *resolver) policy(h *Handler) validator.Policy {
 		p.Require = append(p.Require, line)
 	}
 	return p
+}
+
+// siteKey is what MediaWiki makes of $wgOAuthSecretKey. "0" is as good as none to PHP.
+func siteKey(key string, release validator.Release) (string, error) {
+	switch {
+	case key != "0":
+		return key, nil
+	case release >= 42:
+		return "", nil
+	default:
+		return "", errors.New(`secret_key: up to 1.41 MediaWiki takes "0" for empty, and $wgSecretKey instead: give that one, or none where it is empty too`)
+	}
+}
+
+// users finds where user ids come from.
+func (r *resolver) users(s *settings, from *Users) {
+	u := cmp.Or(from, new(Users))
+	if r.choice(usersChoice, u.Source) != usersCentralAuth {
+		if u.Database != "" || u.DSN != "" {
+			r.check(errors.New("users local takes no database and no dsn"))
+		}
+		return
+	}
+	s.policy.Users, s.wiki.Users = validator.CentralAuth, validator.CentralAuth
+	s.wiki.CentralAuthDatabase = r.checked("users centralauth", u.Database, checkDatabase("users centralauth"))
+	switch driver := s.database.Driver; {
+	case driver == sqlite && u.Database != "":
+		r.check(errors.New("users centralauth: SQLite has one database in a file: give no name, but a dsn where CentralAuth's tables are in another file"))
+	case driver != sqlite && driver != "" && u.Database == "" && u.DSN == "":
+		r.check(errors.New("users centralauth: the database of CentralAuth's tables is missing"))
+	}
+	if u.DSN != "" {
+		s.central = r.server(s.database, "users centralauth", u.DSN)
+	}
+}
+
+// server is another server than the store's, reached in the same way.
+func (r *resolver) server(like store.Config, setting, dsn string) *store.Config {
+	before := len(r.mistakes)
+	like.DSN, like.Replicas, like.OAuthDatabase = r.text(setting+" dsn", dsn), nil, ""
+	if len(r.mistakes) == before && like.Driver != "" {
+		r.check(tryStore(setting, like))
+	}
+	return &like
 }
 
 func (r *resolver) wikiID(value string) string {

@@ -20,15 +20,20 @@ func FromHTTP(r *http.Request) Request {
 		scheme = "https"
 	}
 	ip, _ := netip.ParseAddrPort(r.RemoteAddr)
+	var forwardedProto string
+	if lines := r.Header["X-Forwarded-Proto"]; len(lines) == 1 {
+		forwardedProto = lines[0]
+	}
 	return Request{
-		Method:        r.Method,
-		Scheme:        scheme,
-		Host:          r.Host,
-		Target:        r.RequestURI,
-		Authorization: r.Header["Authorization"],
-		ContentType:   r.Header["Content-Type"],
-		ClientIP:      ip.Addr(),
-		Form:          FormReader(r),
+		Method:         r.Method,
+		Scheme:         scheme,
+		Host:           r.Host,
+		Target:         r.RequestURI,
+		Authorization:  r.Header["Authorization"],
+		ContentType:    r.Header["Content-Type"],
+		ClientIP:       ip.Addr(),
+		ForwardedProto: forwardedProto,
+		Form:           FormReader(r),
 	}
 }
 
