@@ -1,15 +1,35 @@
 package store
 
 import (
+	"context"
 	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// Statement is what s asks of a server first.
-func Statement(s *Store, key validator.Key) (string, []any) {
-	q, _ := s.query(&s.steps[0], key, &found{})
-	return q.statement(s.shape())
+// Asked is a statement that a lookup asks.
+type Asked struct {
+	Text     string
+	Args     []any
+	Database string // of the connection
+}
+
+// Statements looks the key up and says what was asked for, in the shape that was found.
+func Statements(ctx context.Context, s *Store, key validator.Key) (asked []Asked, err error) {
+	f := found{central: s.wiki.Users == validator.CentralAuth, wiki: s.wiki.ID, release: s.wiki.Release}
+	for i := range s.steps {
+		before := f
+		q, needed := s.query(&s.steps[i], key, &before)
+		if !needed {
+			break
+		}
+		if f, err = s.steps[i].pool.read(ctx, q); err != nil {
+			return nil, err
+		}
+		text, args := q.statement(s.shape())
+		asked = append(asked, Asked{text, args, s.steps[i].pool.primary.Database})
+	}
+	return asked, nil
 }
 
 // SetClock lets a test say what time it is for the servers' rests.
@@ -20,3 +40,10 @@ func (s *Store) SetClock(now func() time.Time) { s.now = now }
 
 // Columns are the columns that lookups read, by table.
 func Columns(s *Store) map[string][]string { return s.columns(s.shape()) }
+
+// First is the first statement of a lookup, in the shape that the release suggests.
+func First(s *Store, key validator.Key) string {
+	q, _ := s.query(&s.steps[0], key, &found{})
+	text, _ := q.statement(s.shape())
+	return text
+}

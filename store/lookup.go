@@ -71,8 +71,14 @@ func (s *Store) query(st *step, key validator.Key, before *found) (q *query, nee
 func (s *Store) form(read parts, protocol validator.Protocol, shape shape) form {
 	return form{
 		driver: s.pool.cfg.Driver, parts: read, protocol: protocol, central: s.wiki.Users == validator.CentralAuth,
-		sitewide: s.wiki.Release >= 42, shape: shape,
+		sitewide: s.sitewide(shape), shape: shape,
 	}
+}
+
+// sitewide says whether only blocks of the whole site count: from 1.42 on. A wiki that has ipblocks alone is older than
+// its release says; there every block counts.
+func (s *Store) sitewide(asked shape) bool {
+	return s.wiki.Release == 42 || s.wiki.Release > 42 && asked&blockTables != 0
 }
 
 func clip(s string, n int) string { return s[:min(len(s), n+1)] }
@@ -80,7 +86,7 @@ func clip(s string, n int) string { return s[:min(len(s), n+1)] }
 // statement is the query's text and arguments for tables of the shape.
 func (q *query) statement(asked shape) (text string, args []any) {
 	f := q.form
-	f.driver, f.shape = q.step.pool.cfg.Driver, asked&f.parts.bits()
+	f.driver, f.shape, f.sitewide = q.step.pool.cfg.Driver, asked&f.parts.bits(), q.store.sitewide(asked)
 	return f.statement().fill(q.step.pool.driver, q.values)
 }
 

@@ -46,7 +46,7 @@ type form struct {
 	protocol      validator.Protocol // of the OAuth tables
 	user, subject bool               // who is asked for; the acceptance's user always is, beside the OAuth tables
 	central       bool               // users are CentralAuth's
-	sitewide      bool               // only blocks of the whole site count
+	sitewide      bool               // only blocks of the whole site count: from 1.42 on
 	shape         shape
 }
 
@@ -156,7 +156,6 @@ func (t tables) person(first int, p people) (arms []string) {
 
 // blocks selects blocks of a user of the wiki.
 func (t tables) blocks(kind int, p people) string {
-	// Up to 1.41 every block of the account counts, from 1.42 on only those of the whole site.
 	sitewide := func(column string) string {
 		if !t.sitewide {
 			return "1"

@@ -78,6 +78,27 @@ func (b Backend) Steps() int {
 	return 1
 }
 
+// Servers are the servers that they are asked of.
+func (b Backend) Servers() int {
+	n := 1
+	if b.WikiServer {
+		n++
+	}
+	if b.CentralServer {
+		n++
+	}
+	return n
+}
+
+// Missing says whether this kind of wiki lacks the table.
+func (b Backend) Missing(table string) bool {
+	switch table {
+	case "globaluser", "localuser", "global_user_groups":
+		return !b.CentralAuth
+	}
+	return false
+}
+
 // Wiki is a wiki with empty tables.
 type Wiki struct {
 	Backend
