@@ -200,6 +200,11 @@ func TestARevokedEntryReturns(t *testing.T) {
 	var revoked, returned atomic.Int64
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
+	hangUp := sync.OnceFunc(func() {
+		close(stop)
+		clients.Wait()
+	})
+	defer hangUp()
 	for range 8 { // requests cross the revocation in every phase of the cache
 		clients.Go(func() {
 			seen := false
@@ -223,8 +228,7 @@ func TestARevokedEntryReturns(t *testing.T) {
 	w.Exec(t, "UPDATE oauth2_access_tokens SET oaat_revoked = 1 WHERE oaat_identifier = '"+w.OAuth2.JTI+"'")
 	eventually(t, "the token is refused", func() bool { return revoked.Load() > 0 })
 	time.Sleep(500 * time.Millisecond) // several lives of the negative entry
-	close(stop)
-	clients.Wait()
+	hangUp()
 	if n := returned.Load(); n != 0 {
 		t.Errorf("the revoked token passes %d times more", n)
 	}

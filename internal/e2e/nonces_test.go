@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/e2e/harness"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 )
 
@@ -29,10 +30,17 @@ func signWith(t *testing.T, app harness.App, method, url, form string, o sign.Op
 
 func TestNonceRaced(t *testing.T) {
 	const url = "http://wiki.example.org/"
+	w := harness.NewWiki(t, release139)
+	// Another site of the same database, which differs in all that a nonce does not depend on.
+	other := *w
+	server, user := mariadb.Start(t), "second_"+w.Database
+	server.CreateUser(t, user, "x", w.Grants(t)...)
+	other.DSN, other.StoreLines = server.DSN(user, "x", w.Database), []string{"query_timeout 10s"}
 	g := harness.New(t, harness.Options{
-		Settings: []string{"base_url http://wiki.example.org"},
-		// Another site of the same database, which differs in all that a nonce does not depend on.
-		Sites: "http://:{$HTTP2} {\n\toauth {\n\t\timport settings\n\t\trealm other\n\t\tcache {\n\t\t\tttl 7s\n\t\t}\n\t\ttimestamp_window 10m\n\t}\n\timport backend\n}\n",
+		Wiki: w, Settings: []string{"base_url http://wiki.example.org"},
+		Sites: "http://:{$HTTP2} {\n\toauth {\n" + other.Settings(
+			t, "base_url http://wiki.example.org", "realm other", "cache {\n\tttl 7s\n}", "timestamp_window 10m", "block_disables_login off",
+		) + "\n\t}\n\timport backend\n}\n",
 	})
 	for _, tt := range []struct {
 		name string
