@@ -52,6 +52,8 @@ func TestOpenRefuses(t *testing.T) {
 func TestWikiNames(t *testing.T) {
 	pool := open(t, store.Config{Driver: "mysql", DSN: dsn})
 	for _, w := range []store.Wiki{
+		{CentralAuthDatabase: "central`auth"},
+		{CentralAuthDatabase: "a.b"},
 		{Database: "*"},
 		{Database: "a`b"},
 		{Database: "a.b"},
@@ -69,9 +71,15 @@ func TestWikiNames(t *testing.T) {
 			t.Errorf("%+v: %v", w, err)
 		}
 	}
+	nameless := store.Wiki{Users: validator.CentralAuth}
+	if _, err := pool.Wiki(nameless).Lookup(t.Context(), validator.Key{}); err == nil || !strings.Contains(err.Error(), "the wiki has no id") {
+		t.Errorf("CentralAuth without a wiki id: %v", err)
+	}
 	files := open(t, store.Config{Driver: "sqlite", DSN: "wiki.sqlite"})
-	if _, err := files.Wiki(store.Wiki{Database: "other"}).Lookup(t.Context(), validator.Key{}); err == nil || !strings.Contains(err.Error(), "reaches one database") {
-		t.Errorf("another database in SQLite: %v", err)
+	for _, w := range []store.Wiki{{CentralAuthDatabase: "other"}, {Database: "other"}} {
+		if _, err := files.Wiki(w).Lookup(t.Context(), validator.Key{}); err == nil || !strings.Contains(err.Error(), "reaches one database") {
+			t.Errorf("%+v in SQLite: %v", w, err)
+		}
 	}
 }
 
@@ -89,6 +97,8 @@ func open(t *testing.T, c store.Config) *store.Pool {
 func TestIdentities(t *testing.T) {
 	base := store.Config{Driver: "mysql", DSN: dsn}
 	wiki := store.Wiki{Release: validator.Release147}
+	other := base
+	other.DSN += "2"
 	seen := map[string]string{}
 	for name, c := range map[string]struct {
 		config store.Config
@@ -104,6 +114,17 @@ func TestIdentities(t *testing.T) {
 		"prefix":   {base, store.Wiki{Release: validator.Release147, TablePrefix: "mw_"}},
 		"release":  {base, store.Wiki{Release: validator.Release139}},
 		"sqlite":   {store.Config{Driver: "sqlite", DSN: "wiki.sqlite"}, wiki},
+
+		"id":                 {base, store.Wiki{Release: validator.Release147, ID: "dewiki"}},
+		"server":             {base, store.Wiki{Release: validator.Release147, Server: open(t, base)}},
+		"other server":       {base, store.Wiki{Release: validator.Release147, Server: open(t, other)}},
+		"users":              {base, store.Wiki{Release: validator.Release147, Users: validator.CentralAuth}},
+		"centralauth":        {base, store.Wiki{Release: validator.Release147, Users: validator.CentralAuth, CentralAuthDatabase: "centralauth"}},
+		"centralauth server": {base, store.Wiki{Release: validator.Release147, Users: validator.CentralAuth, CentralAuthServer: open(t, base)}},
+		"other centralauth":  {base, store.Wiki{Release: validator.Release147, Users: validator.CentralAuth, CentralAuthServer: open(t, other)}},
+		"both servers": {base, store.Wiki{
+			Release: validator.Release147, Users: validator.CentralAuth, Server: open(t, other), CentralAuthServer: open(t, other),
+		}},
 	} {
 		id := open(t, c.config).Wiki(c.wiki).Identity()
 		if other, taken := seen[id]; taken {

@@ -1,0 +1,41 @@
+// Package conformance runs the suite of every store on the caches around them, which may not know each other.
+package conformance
+
+import (
+	"testing"
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/cache"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
+)
+
+func TestMain(m *testing.M) { mariadb.Main(m) }
+
+// TestCached has one cache around all stores: none of them may get another's answer.
+func TestCached(t *testing.T) {
+	c := newCache(t, cache.Config{Size: 64 << 20, TTL: time.Hour, NegativeTTL: time.Hour, MaxStale: time.Hour})
+	storetest.Run(t, c.Store)
+	hits := uint64(0)
+	for _, s := range c.Stats() {
+		hits += s.Hits
+	}
+	if hits == 0 {
+		t.Error("nothing was found in the cache")
+	}
+}
+
+// TestUncached has a cache that asks the store every time.
+func TestUncached(t *testing.T) {
+	storetest.Run(t, newCache(t, cache.Config{Size: 1 << 20}).Store)
+}
+
+func newCache(t *testing.T, cfg cache.Config) *cache.Cache {
+	t.Helper()
+	c, err := cache.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
