@@ -1,9 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
-	"errors"
-	"io"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -35,6 +32,7 @@ func describe(r *http.Request) (validator.Request, bool) {
 		Target:        target,
 		Authorization: r.Header["Authorization"],
 		ContentType:   r.Header["Content-Type"],
+		Form:          validator.FormReader(r),
 	}
 	if r.TLS != nil {
 		d.Scheme = "https"
@@ -47,9 +45,6 @@ func describe(r *http.Request) (validator.Request, bool) {
 	}
 	if trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool); trusted {
 		describeForwarded(&d, r)
-	}
-	if r.Body != nil && r.Body != http.NoBody {
-		d.Form = func(limit int64) ([]byte, error) { return readForm(r, limit) }
 	}
 	return d, true
 }
@@ -105,27 +100,6 @@ func spoofable(client netip.Addr, r *http.Request) bool {
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	return err != nil || peer.Addr().WithZone("") != client
-}
-
-// readForm reads the whole body, of at most limit bytes, and puts it back byte for byte. It is not decompressed:
-// what is signed is what was sent.
-func readForm(r *http.Request, limit int64) ([]byte, error) {
-	if r.ContentLength > limit {
-		return nil, validator.ErrFormTooLarge
-	}
-	body := r.Body
-	form, err := io.ReadAll(io.LimitReader(body, limit+1))
-	r.Body = &readBody{Reader: io.MultiReader(bytes.NewReader(form), body), Closer: body}
-	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) || int64(len(form)) > limit {
-		return nil, validator.ErrFormTooLarge
-	}
-	return form, err
-}
-
-// readBody is a body that begins with what was read of it.
-type readBody struct {
-	io.Reader
-	io.Closer
 }
 
 // isPreflight says whether a browser asks whether it may send a cross-origin request (Fetch, CORS-preflight).

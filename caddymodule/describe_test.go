@@ -166,11 +166,11 @@ func TestFormOverAnotherLimit(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("abcdef"))
 	r.Body = http.MaxBytesReader(httptest.NewRecorder(), r.Body, 3) // as the directive request_body does
 	r.ContentLength = -1
-	if _, err := readForm(r, 100); !errors.Is(err, validator.ErrFormTooLarge) {
+	if _, err := validator.FormReader(r)(100); !errors.Is(err, validator.ErrFormTooLarge) {
 		t.Errorf("got %v", err)
 	}
 	r = httptest.NewRequest(http.MethodPost, "/", io.MultiReader(strings.NewReader("abc"), failing{}))
-	if _, err := readForm(r, 100); !errors.Is(err, errBroken) {
+	if _, err := validator.FormReader(r)(100); !errors.Is(err, errBroken) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -178,7 +178,7 @@ func TestFormOverAnotherLimit(t *testing.T) {
 func TestATooLargeFormIsNotRead(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/", failing{})
 	r.ContentLength = 101
-	if _, err := readForm(r, 100); !errors.Is(err, validator.ErrFormTooLarge) {
+	if _, err := validator.FormReader(r)(100); !errors.Is(err, validator.ErrFormTooLarge) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -110,6 +110,13 @@ func (s *shell) serve(tb testing.TB, r *http.Request) (*http.Response, error) {
 
 func get(target string) *http.Request { return httptest.NewRequest(http.MethodGet, target, nil) }
 
+// problem is a problem document (RFC 9457).
+type problem struct {
+	Type, Title    string
+	Status         int
+	Detail, Reason string
+}
+
 // problemIn decodes a problem document.
 func problemIn(tb testing.TB, response *http.Response) problem {
 	tb.Helper()

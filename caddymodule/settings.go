@@ -32,7 +32,7 @@ type settings struct {
 	checkPreflight   bool
 	stripCredentials bool
 	answerProblem    bool
-	challenges       challenges
+	challenges       validator.Challenges
 }
 
 const (
@@ -77,7 +77,7 @@ func (h *Handler) resolve() (settings, error) {
 	s.keys = r.publicKeys(h.PublicKey)
 	s.cache = r.cache(h.Cache)
 	s.nonces = r.nonces(h.Nonces)
-	s.challenges = newChallenges(r.checked("realm", cmp.Or(h.Realm, defaultRealm), checkRealm), s.policy.Require)
+	s.challenges = validator.NewChallenges(r.checked("realm", cmp.Or(h.Realm, defaultRealm), checkRealm), s.policy.Require)
 	return s, errors.Join(r.mistakes...)
 }
 

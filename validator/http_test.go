@@ -85,23 +85,25 @@ func TestMiddleware(t *testing.T) {
 }
 
 func TestChallenges(t *testing.T) {
+	challenges := NewChallenges("r", []Requirement{{RequireGrant, []string{"basic"}}})
 	for reason, want := range map[Reason]http.Header{
 		NoCredentials:     {"Cache-Control": {"no-store"}, "Www-Authenticate": {`OAuth realm="r"`, `Bearer realm="r"`}},
-		MissingGrant:      {"Cache-Control": {"no-store"}, "Www-Authenticate": {`OAuth realm="r"`, `Bearer realm="r", error="insufficient_scope", error_description="A required grant is missing."`}},
+		MissingGrant:      {"Cache-Control": {"no-store"}, "Www-Authenticate": {`Bearer realm="r", error="insufficient_scope", error_description="A required grant is missing.", scope="basic"`}},
 		WrongWiki:         {"Cache-Control": {"no-store"}},
-		StoreUnavailable:  {"Cache-Control": {"no-store"}, "Retry-After": {"5"}},
-		NonceShareUsedUp:  {"Cache-Control": {"no-store"}, "Retry-After": {"5"}},
-		MalformedHeader:   {"Cache-Control": {"no-store"}, "Www-Authenticate": {`OAuth realm="r"`, `Bearer realm="r", error="invalid_request", error_description="The Authorization header cannot be read."`}},
+		StoreUnavailable:  {"Cache-Control": {"no-store"}, "Retry-After": {"1"}},
+		NonceShareUsedUp:  {"Cache-Control": {"no-store"}, "Retry-After": {"60"}},
+		FormTooLarge:      {"Cache-Control": {"no-store"}},
+		MalformedHeader:   {"Cache-Control": {"no-store"}, "Www-Authenticate": {`Bearer realm="r", error="invalid_request", error_description="The Authorization header cannot be read."`}},
 		AddressNotAllowed: {"Cache-Control": {"no-store"}},
 	} {
 		got := http.Header{}
-		SetChallenges(got, "r", reason)
+		challenges.Set(got, reason)
 		if a, b := must(json.Marshal(got)), must(json.Marshal(want)); string(a) != string(b) {
 			t.Errorf("%v: got %s, want %s", reason, a, b)
 		}
 	}
 	h := http.Header{}
-	SetChallenges(h, "r", MethodNotAllowed)
+	challenges.Set(h, MethodNotAllowed)
 	if allow := h.Get("Allow"); !strings.Contains(allow, "GET") || strings.Contains(allow, "CONNECT") {
 		t.Errorf("Allow: %q", allow)
 	}
@@ -139,6 +141,12 @@ func TestFormReader(t *testing.T) {
 	if _, err := FormReader(r)(100); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a body that breaks off: %v", err)
 	}
+	r = httptest.NewRequest("POST", "/", strings.NewReader("abcdef"))
+	r.Body = http.MaxBytesReader(httptest.NewRecorder(), r.Body, 3)
+	r.ContentLength = -1
+	if _, err := FormReader(r)(100); !errors.Is(err, ErrFormTooLarge) {
+		t.Errorf("a body over a limit of somebody else's: %v", err)
+	}
 	if FormReader(httptest.NewRequest("GET", "/", nil)) != nil {
 		t.Error("a request without a body has a form")
 	}
@@ -147,3 +155,18 @@ func TestFormReader(t *testing.T) {
 type errReader struct{}
 
 func (errReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestStripQuery(t *testing.T) {
+	for query, want := range map[string]string{
+		"":    "",
+		"a=b": "a=b",
+		"a=%zz&oauth_token=x&&b=+&oauth_signature=y%3D": "a=%zz&&b=+",
+		"%6fauth%5Ftoken=x&c":                           "c",
+		"+oauth_token=x&%20%20oauth_nonce=1&c=d":        "c=d",
+		"oauth%5Ftoken%zz=1&xoauth_token=2&OAuth_token": "xoauth_token=2&OAuth_token",
+	} {
+		if got := StripQuery(query); got != want {
+			t.Errorf("%s: got %s, want %s", query, got, want)
+		}
+	}
+}

@@ -71,6 +71,23 @@ func decode(encoded string) string {
 	return string(out)
 }
 
+// StripQuery takes the parameters of OAuth 1 out of a query, however their names are spelled, and leaves the rest as it
+// is, byte for byte.
+func StripQuery(query string) string {
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		name = recode(name, true)
+		for strings.HasPrefix(name, "%20") { // PHP passes over blanks before a name
+			name = name[len("%20"):]
+		}
+		if !strings.HasPrefix(name, "oauth_") {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.Join(kept, "&")
+}
+
 // appendEncoded appends one byte, percent-encoded as RFC 5849 section 3.6 has it.
 func appendEncoded(out []byte, c byte) []byte {
 	if unreserved[c] {

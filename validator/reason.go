@@ -61,6 +61,7 @@ const (
 	MissingGroup
 	OtherConsumer
 	IdentityTooLarge
+	UnknownWiki
 
 	// It could not be decided, or not now.
 	NonceShareUsedUp
@@ -136,6 +137,8 @@ var catalogue = [numReasons]entry{
 	MissingGroup:      {"missing_group", http.StatusForbidden, "", "The user is in none of the required groups."},
 	OtherConsumer:     {"other_consumer", http.StatusForbidden, "", "The consumer is not one of those allowed here."},
 	IdentityTooLarge:  {"identity_too_large", http.StatusForbidden, "", "The identity does not fit into request headers."},
+	// Not 421: what names the wiki need not be the authority, and clients send a request again on a 421.
+	UnknownWiki: {"unknown_wiki", http.StatusForbidden, "", "The request is for a wiki that is not served here."},
 
 	NonceShareUsedUp:  {"nonce_share_used_up", http.StatusTooManyRequests, "", "Too many requests by this consumer and token."},
 	StoreUnavailable:  {"store_unavailable", http.StatusServiceUnavailable, "", "The credential could not be checked. Try again later."},

@@ -73,7 +73,13 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 func (r Restrictions) Everywhere() bool { return r.everywhere }
 
 // Size returns the bytes that r holds beside itself, for who has to bound them.
-func (r Restrictions) Size() int { return cap(r.networks) * 32 }
+func (r Restrictions) Size() int {
+	size := cap(r.networks)*32 + cap(r.Pages)*16
+	for _, page := range r.Pages {
+		size += len(page)
+	}
+	return size
+}
 
 // Allows says whether a client at ip may use the consumer. IPv4 and IPv6 are kept apart, as MediaWiki does,
 // but for an IPv4 client that a dual-stack listener shows as ::ffff:a.b.c.d.

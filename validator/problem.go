@@ -1,0 +1,117 @@
+package validator
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// problem is a problem document (RFC 9457).
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Reason string `json:"reason"`
+}
+
+// problems are the documents by reason: nothing in them is of the request.
+var problems = func() (all [numReasons][]byte) {
+	for _, reason := range Reasons() {
+		status := reason.Status()
+		body, err := json.Marshal(problem{"about:blank", http.StatusText(status), status, reason.Detail(), reason.String()})
+		if err != nil {
+			panic(err) // texts and a number
+		}
+		all[reason] = append(body, '\n')
+	}
+	return all
+}()
+
+// WriteProblem writes status and body of a refusal, a problem document (RFC 9457). A HEAD gets the headers of the
+// answer to a GET. Challenges.Set is to be called before.
+func WriteProblem(w http.ResponseWriter, r *http.Request, reason Reason) {
+	WriteAnswer(w, r, reason.Status(), "application/problem+json", problems[reason])
+}
+
+// WriteAnswer writes a whole answer, to a HEAD without its body.
+func WriteAnswer(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // the client has left: there is nobody to tell
+	}
+}
+
+// Challenges are the values of WWW-Authenticate by reason.
+type Challenges [][]string
+
+// NewChallenges makes both challenges for every 401 (RFC 5849 section 3.5.1, RFC 6750 section 3), and the Bearer
+// one where RFC 6750 has an error code for a 400 or 403. The realm is of printable ASCII. What is required is named
+// where a grant is missing.
+func NewChallenges(realm string, require []Requirement) Challenges {
+	realm = quote(realm)
+	all := make(Challenges, numReasons)
+	for _, reason := range Reasons() {
+		bearer := "Bearer realm=" + realm
+		if code := reason.BearerError(); code != "" {
+			bearer += `, error="` + code + `", error_description=` + quote(reason.Detail())
+		}
+		if reason == MissingGrant {
+			bearer += scope(require)
+		}
+		switch reason.Status() {
+		case http.StatusUnauthorized:
+			all[reason] = []string{"OAuth realm=" + realm, bearer}
+		case http.StatusBadRequest, http.StatusForbidden:
+			if reason.BearerError() != "" {
+				all[reason] = []string{bearer}
+			}
+		}
+	}
+	return all
+}
+
+// Set sets the headers that go with a refusal: no-store, and as the status asks WWW-Authenticate, Retry-After or
+// Allow.
+func (c Challenges) Set(h http.Header, reason Reason) {
+	NoStore(h, reason)
+	for _, challenge := range c[reason] {
+		h.Add("WWW-Authenticate", challenge)
+	}
+}
+
+// NoStore is Set without the challenges, for an answer that has none.
+func NoStore(h http.Header, reason Reason) {
+	h.Set("Cache-Control", "no-store")
+	switch reason.Status() {
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", "1") // a failed database is asked again once a second
+	case http.StatusTooManyRequests:
+		h.Set("Retry-After", "60") // nonces are let go one by one as their timestamps age
+	case http.StatusMethodNotAllowed:
+		h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	}
+}
+
+// scope names the grants that are asked for, as RFC 6750 section 3 has it; nothing when one is no scope-token.
+func scope(require []Requirement) string {
+	var grants []string
+	for _, line := range require {
+		if line.Kind == RequireGrant {
+			grants = append(grants, line.Values...)
+		}
+	}
+	list := strings.Join(grants, " ")
+	if len(grants) == 0 || strings.ContainsFunc(list, func(r rune) bool { return r < 0x20 || r > 0x7E || r == '"' || r == '\\' }) {
+		return ""
+	}
+	return `, scope="` + list + `"`
+}
+
+// quote makes a quoted-string (RFC 9110 section 5.6.4).
+func quote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
