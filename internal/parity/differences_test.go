@@ -6,17 +6,17 @@ import (
 	"testing"
 )
 
-// difference is one rule by which `rules standard` departs from MediaWiki: a row of docs/differences.md.
+// difference is one rule by which the gateway departs from MediaWiki: a row of docs/differences.md.
 type difference struct {
 	row     string
 	verdict string // what the gateway says
 }
 
 // explained reads which cases each row explains: a line with the row's name, then an indented line for each
-// case, with the gateway's verdict.
-func explained(t *testing.T) (cases map[string]difference, rows map[string]bool) {
+// case, with the gateway's verdict under the rules.
+func explained(t *testing.T, rules string) (cases map[string]difference, rows map[string]bool) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/differences.txt")
+	text, err := os.ReadFile("testdata/" + rules + ".txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,31 +29,35 @@ func explained(t *testing.T) (cases map[string]difference, rows map[string]bool)
 		case len(fields) == 0:
 		case len(fields) == 1 && line == fields[0]:
 			if row = line; rows[row] {
-				t.Errorf("differences.txt: row %s stands there twice", row)
+				t.Errorf("%s.txt: row %s stands there twice", rules, row)
 			}
 			rows[row] = true
 		case len(fields) == 2 && strings.HasPrefix(line, "\t") && row != "":
 			if other, twice := cases[fields[0]]; twice {
-				t.Errorf("differences.txt: case %s is explained by %s and by %s", fields[0], other.row, row)
+				t.Errorf("%s.txt: case %s is explained by %s and by %s", rules, fields[0], other.row, row)
 			}
 			cases[fields[0]] = difference{row, fields[1]}
 		default:
-			t.Errorf("differences.txt: cannot read %q", line)
+			t.Errorf("%s.txt: cannot read %q", rules, line)
 		}
 	}
 	return cases, rows
 }
 
-// documented returns the names of the rows of docs/differences.md, in their order.
-func documented(t *testing.T) []string {
+// documented returns the names of the rows that docs/differences.md has for the rules, in their order.
+func documented(t *testing.T, rules string) []string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/differences.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var rows []string
+	here := false
 	for line := range strings.Lines(string(text)) {
-		if rest, found := strings.CutPrefix(line, "| `"); found {
+		if strings.HasPrefix(line, "# ") {
+			here = strings.HasPrefix(line, "# Where `rules "+rules+"` differs")
+		}
+		if rest, found := strings.CutPrefix(line, "| `"); found && here {
 			name, _, _ := strings.Cut(rest, "`")
 			rows = append(rows, name)
 		}
@@ -61,29 +65,31 @@ func documented(t *testing.T) []string {
 	return rows
 }
 
-// TestDifferencesTable holds the table that operators read against the cases that it explains.
+// TestDifferencesTable holds the tables that operators read against the cases that they explain.
 func TestDifferencesTable(t *testing.T) {
-	cases, rows := explained(t)
-	used := map[string]bool{}
-	for _, d := range cases {
-		used[d.row] = true
-	}
-	inDocs := map[string]bool{}
-	for _, row := range documented(t) {
-		if inDocs[row] {
-			t.Errorf("docs/differences.md: row %s stands there twice", row)
+	for _, rules := range ruleSets {
+		cases, rows := explained(t, rules)
+		used := map[string]bool{}
+		for _, d := range cases {
+			used[d.row] = true
 		}
-		inDocs[row] = true
-		if !used[row] {
-			t.Errorf("docs/differences.md: row %s explains no case", row)
+		inDocs := map[string]bool{}
+		for _, row := range documented(t, rules) {
+			if inDocs[row] {
+				t.Errorf("docs/differences.md, rules %s: row %s stands there twice", rules, row)
+			}
+			inDocs[row] = true
+			if !used[row] {
+				t.Errorf("docs/differences.md, rules %s: row %s explains no case", rules, row)
+			}
 		}
-	}
-	if len(inDocs) == 0 {
-		t.Error("docs/differences.md has no rows")
-	}
-	for row := range rows {
-		if !inDocs[row] {
-			t.Errorf("differences.txt: row %s is not in docs/differences.md", row)
+		if len(inDocs) == 0 {
+			t.Errorf("docs/differences.md has no rows for rules %s", rules)
+		}
+		for row := range rows {
+			if !inDocs[row] {
+				t.Errorf("%s.txt: row %s is not in docs/differences.md", rules, row)
+			}
 		}
 	}
 }

@@ -3,11 +3,13 @@ package parity_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +18,6 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-mwoauth/caddy-mwoauth"
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 )
 
 // fixtures is what the recorded wiki was configured with.
@@ -40,9 +41,38 @@ func readFixtures(t *testing.T) (f fixtures) {
 	return f
 }
 
-// startGateways runs one Caddy with a site for each variant, in front of a backend that answers with the
-// headers it got, and returns their URLs.
-func startGateways(t *testing.T) map[string]string {
+// site is how the recorded wiki of one variant was configured.
+type site struct {
+	wiki, base, secret string
+	more               string // further subdirectives
+}
+
+// sites are the variants that a gateway can be configured like, as fixtures.json describes them.
+func sites(f fixtures) map[string]site {
+	const base = "http://127.0.0.1:8039"
+	central := "users centralauth centralauth"
+	return map[string]site{
+		"main":           {"enwiki", base, f.OAuthSecretKey, ""},
+		"blockdisables":  {"enwiki", base, f.OAuthSecretKey, "block_disables_login on"},
+		"cdn":            {"enwiki", base, f.OAuthSecretKey, ""}, // with trusted_proxies
+		"http80":         {"enwiki", "http://wiki.example.org", f.OAuthSecretKey, ""},
+		"protorel":       {"enwiki", "//wiki.example.org", f.OAuthSecretKey, ""},
+		"nosecret":       {"enwiki", base, f.SecretKey, ""},
+		"dewiki":         {"dewiki", "http://127.0.0.1:8046", f.OAuthSecretKey, ""},
+		"centralauth":    {"enwiki", base, f.OAuthSecretKey, central},
+		"centralauth_fr": {"frwiki", "http://127.0.0.1:8056", f.OAuthSecretKey, central},
+	}
+}
+
+// variants are the names of the sites.
+var variants = slices.Sorted(maps.Keys(sites(fixtures{})))
+
+// ruleSets are the values of the rules subdirective.
+var ruleSets = []string{"standard", "mediawiki"}
+
+// startGateways runs one Caddy with a site for each set of rules and each variant, in front of a backend that answers
+// with the headers it got, and returns their URLs.
+func startGateways(t *testing.T) map[string]map[string]string {
 	t.Helper()
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := json.NewEncoder(w).Encode(r.Header); err != nil {
@@ -56,40 +86,43 @@ func startGateways(t *testing.T) map[string]string {
 	if err := os.WriteFile(publicKey, []byte(f.Keys.Public), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// The variants as fixtures.json describes them.
-	type settings struct{ base, secret, blockDisablesLogin string }
-	base, secret := "http://127.0.0.1:8039", f.OAuthSecretKey
-	sites := map[string]settings{
-		"main":          {base, secret, "off"},
-		"blockdisables": {base, secret, "on"},
-		"cdn":           {base, secret, "off"},
-		"http80":        {"http://wiki.example.org", secret, "off"},
-		"nosecret":      {base, f.SecretKey, "off"},
-	}
-	dsn := openWiki(t, wikidb.MySQL, "enwiki").Config.DSN
-	urls := map[string]string{}
-	var caddyfile strings.Builder
-	for _, variant := range variants {
-		s, addr := sites[variant], freeAddr(t)
-		_, port, _ := net.SplitHostPort(addr)
-		fmt.Fprintf(&caddyfile, `
+	farm := openFarm(t)
+	addrs := freeAddrs(t, len(ruleSets)*len(variants))
+	urls := map[string]map[string]string{}
+	var caddyfile, servers strings.Builder
+	for _, rules := range ruleSets {
+		urls[rules] = map[string]string{}
+		for variant, s := range sites(f) {
+			addr := addrs[0]
+			addrs = addrs[1:]
+			urls[rules][variant] = "http://" + addr
+			if variant == "cdn" {
+				fmt.Fprintf(&servers, "servers %s {\ntrusted_proxies static 127.0.0.1/32\ntrusted_proxies_strict\n}\n", addr)
+			}
+			if !strings.Contains(s.more, "block_disables_login") {
+				s.more += "\n\t\tblock_disables_login off"
+			}
+			_, port, _ := net.SplitHostPort(addr)
+			fmt.Fprintf(&caddyfile, `
 http://:%s {
 	bind 127.0.0.1
 	oauth {
-		store mysql "%s"
-		wiki enwiki
+		store mysql "%s" {
+			oauth_database enwiki
+		}
+		wiki %s
 		mediawiki 1.39
-		rules standard
+		rules %s
 		mode optional
 		secret_key %s
 		public_key %s
 		base_url %s
-		block_disables_login %s
+		%s
 	}
 	reverse_proxy %s
 }
-`, port, dsn, s.secret, publicKey, s.base, s.blockDisablesLogin, backend.Listener.Addr())
-		urls[variant] = "http://" + addr
+`, port, farm.DSN(farmUser, farmPassword, s.wiki), s.wiki, rules, s.secret, publicKey, s.base, s.more, backend.Listener.Addr())
+		}
 	}
 	startCaddy(t, fmt.Sprintf(`{
 	admin off
@@ -99,12 +132,9 @@ http://:%s {
 	log {
 		output discard
 	}
-	servers %s {
-		trusted_proxies static 127.0.0.1/32
-		trusted_proxies_strict
-	}
+	%s
 }
-%s`, t.TempDir(), strings.TrimPrefix(urls["cdn"], "http://"), caddyfile.String()))
+%s`, t.TempDir(), servers.String(), caddyfile.String()))
 	return urls
 }
 
@@ -129,15 +159,16 @@ func startCaddy(t *testing.T, caddyfile string) {
 	})
 }
 
-// freeAddr returns a loopback address that nobody listens on.
-func freeAddr(t *testing.T) string {
+// freeAddrs returns loopback addresses that nobody listens on.
+func freeAddrs(t *testing.T, n int) (addrs []string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() //nolint:errcheck // only after the last: the next might get the same one
+		addrs = append(addrs, l.Addr().String())
 	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return l.Addr().String()
+	return addrs
 }

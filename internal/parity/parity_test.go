@@ -4,12 +4,18 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/parity"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // recorded is one case of cases.json, as far as the comparison needs it.
@@ -24,19 +30,20 @@ type recorded struct {
 // result is what replay.py found for one case.
 type result struct {
 	ID       string
-	Mismatch []string // what differs: verdict, user, user_id, consumer_key
-	Expect   struct{ Verdict string }
-	Got      struct {
+	Mismatch []string // what differs: verdict, user, user_id, consumer_key; and grants, which compare adds
+	Expect   struct {
+		Verdict string
+		Grants  []string
+	}
+	Got struct {
 		Verdict string
 		User    string
 		UserID  uint64 `json:"user_id"`
+		Grants  string
 		Status  int    `json:"http_status"`
 		Text    string `json:"mw_error_text"`
 	}
 }
-
-// variants are the site configurations that the gateway is built for.
-var variants = []string{"main", "blockdisables", "cdn", "http80", "nosecret"}
 
 // applicationGroup holds the cases that ask about MediaWiki's entry points, not about a gateway.
 const applicationGroup = "entrypoints"
@@ -57,27 +64,47 @@ func (c recorded) leftToAPI() bool {
 // inTime says whether the case is about a second: it waits for one to begin.
 func (c recorded) inTime() bool { return strings.Contains(string(c.Build), `"align"`) }
 
-// TestParity replays the recorded requests, signed afresh, against a gateway with `rules standard` and compares
-// its verdicts with MediaWiki's. Where they differ, a row of docs/differences.md says why.
+// TestParity replays the recorded requests, signed afresh, against gateways with either set of rules and compares
+// their verdicts with MediaWiki's. Where they differ, a row of docs/differences.md says why.
 func TestParity(t *testing.T) {
 	cases := compared(t)
-	explanations, _ := explained(t)
 	gateways := startGateways(t)
+	for _, rules := range ruleSets {
+		t.Run(rules, func(t *testing.T) {
+			compare(t, rules, cases, replayAll(t, gateways[rules], cases))
+		})
+	}
+}
+
+// replayAll replays the recorded and the noted cases.
+func replayAll(t *testing.T, gateways map[string]string, cases []recorded) map[string]result {
+	t.Helper()
 	results := replay(t, gateways, "--cases", "testdata/cases.json")
 	maps.Copy(results, replay(t, gateways, "--cases", "testdata/noted.json"))
 	for range 5 {
 		// Some must arrive in the second that they were signed in, which a busy machine may not manage.
-		late := slices.Clone(cases)
-		late = slices.DeleteFunc(late, func(c recorded) bool { return !c.inTime() || len(results[c.ID].Mismatch) == 0 })
-		for _, c := range late {
-			maps.Copy(results, replay(t, gateways, "--cases", "testdata/cases.json", "--ids", c.ID))
+		for _, c := range cases {
+			if c.inTime() && len(results[c.ID].Mismatch) > 0 {
+				maps.Copy(results, replay(t, gateways, "--cases", "testdata/cases.json", "--ids", c.ID))
+			}
 		}
 	}
+	return results
+}
 
+func compare(t *testing.T, rules string, cases []recorded, results map[string]result) {
+	explanations, _ := explained(t, rules)
+	centralIDs := readCentralIDs(t)
+	counts := map[string]*tally{}
 	var agree, differ tally
 	perRow := map[string]int{}
 	for _, c := range cases {
+		if counts[c.Variant] == nil {
+			counts[c.Variant] = &tally{}
+		}
 		r, replayed := results[c.ID]
+		r.compareIDs(c, centralIDs)
+		r.compareGrants()
 		d, listed := explanations[c.ID]
 		delete(explanations, c.ID)
 		switch {
@@ -93,6 +120,7 @@ func TestParity(t *testing.T) {
 			t.Errorf("%s: agrees with MediaWiki, though %s is to explain why it does not", c.ID, d.row)
 		case len(r.Mismatch) == 0:
 			agree.count(c)
+			counts[c.Variant].count(c)
 		case !listed:
 			t.Errorf("%s: %s differs and no row explains it: MediaWiki says %s, the gateway %s (%d %.120q)",
 				c.ID, strings.Join(r.Mismatch, ", "), r.Expect.Verdict, r.Got.Verdict, r.Got.Status, r.Got.Text)
@@ -110,11 +138,14 @@ func TestParity(t *testing.T) {
 	for id, d := range explanations {
 		t.Errorf("%s: listed under %s, but no such case is compared", id, d.row)
 	}
-	for _, row := range documented(t) {
+	for _, row := range documented(t, rules) {
 		t.Logf("%-20s %3d cases", row, perRow[row])
 	}
-	t.Logf("recorded cases: %d agree, %d differ by a row of the table", agree.recorded, differ.recorded)
-	t.Logf("noted cases: %d agree, %d differ by a row of the table", agree.noted, differ.noted)
+	for _, variant := range variants {
+		t.Logf("%-15s %3d recorded and %3d noted cases agree", variant, counts[variant].recorded, counts[variant].noted)
+	}
+	t.Logf("rules %s: recorded cases: %d agree, %d differ by a row of the table", rules, agree.recorded, differ.recorded)
+	t.Logf("rules %s: noted cases: %d agree, %d differ by a row of the table", rules, agree.noted, differ.noted)
 }
 
 // tally counts cases by where they come from.
@@ -128,6 +159,55 @@ func (n *tally) count(c recorded) {
 	}
 }
 
+// compareIDs puts the id right that is expected with CentralAuth: MediaWiki showed the wiki's own, and the gateway tells
+// the central one.
+func (r *result) compareIDs(c recorded, centralIDs map[string]uint64) {
+	if !strings.HasPrefix(c.Variant, "centralauth") || r.Got.Verdict != "user" {
+		return
+	}
+	r.Mismatch = slices.DeleteFunc(slices.Clone(r.Mismatch), func(what string) bool { return what == "user_id" })
+	if r.Got.UserID != centralIDs[r.Got.User] {
+		r.Mismatch = append(r.Mismatch, "user_id")
+	}
+}
+
+// compareGrants compares the grants where they were recorded: as they are stored, or as the token has them.
+func (r *result) compareGrants() {
+	if r.Expect.Grants == nil || r.Got.Verdict != "user" || r.Expect.Verdict != "user" {
+		return
+	}
+	stored, err := json.Marshal(r.Expect.Grants)
+	want, ok := validator.ParseGrants(stored)
+	var got []string
+	for grant := range strings.SplitSeq(r.Got.Grants, ",") {
+		if grant, err = url.PathUnescape(strings.TrimSpace(grant)); grant != "" {
+			got = append(got, grant)
+		}
+	}
+	if err != nil || !ok || !slices.Equal(got, want) {
+		r.Mismatch = append(slices.Clone(r.Mismatch), "grants")
+	}
+}
+
+var globalAccount = regexp.MustCompile(`(?m)^\((\d+), '([^']*)', '\w+', \d, \d, `)
+
+// readCentralIDs returns the central ids of CentralAuth's accounts.
+func readCentralIDs(t *testing.T) map[string]uint64 {
+	t.Helper()
+	ids := map[string]uint64{}
+	for _, account := range globalAccount.FindAllStringSubmatch(strings.Join(parity.Rows(t, "centralauth"), ""), -1) {
+		id, err := strconv.ParseUint(account[1], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[account[2]] = id
+	}
+	if ids["Alice"] == 0 || ids["Judy"] != 1 {
+		t.Fatalf("accounts of centralauth.sql: %v", ids)
+	}
+	return ids
+}
+
 // compared returns the cases that are a gateway's question: the recorded ones, and those of noted.json.
 func compared(t *testing.T) []recorded {
 	t.Helper()
@@ -136,16 +216,22 @@ func compared(t *testing.T) []recorded {
 	all = slices.DeleteFunc(all, func(c recorded) bool {
 		return !slices.Contains(variants, c.Variant) || c.Group == applicationGroup || c.leftToAPI()
 	})
+	seen := map[string]bool{}
 	for _, c := range all {
+		seen[c.ID] = true
 		if severalLines(c.ID) {
 			several++
 		}
 	}
-	if len(all) < 400 {
-		t.Fatalf("%d of %d cases are compared: the recording has more than 400", len(all), count)
+	if len(all) < 450 {
+		t.Fatalf("%d of %d cases are compared: the recording has more than 450", len(all), count)
 	}
 	noted := readCases(t, "testdata/noted.json")
-	for i := range noted {
+	for i, c := range noted {
+		if seen[c.ID] || !slices.Contains(variants, c.Variant) {
+			t.Errorf("noted.json: %s of variant %q: twice, or of no such variant", c.ID, c.Variant)
+		}
+		seen[c.ID] = true
 		noted[i].noted = true
 	}
 	t.Logf("%d recorded cases, %d of them compared, %d more with several Authorization lines; %d noted cases",
@@ -176,7 +262,7 @@ func replay(t *testing.T, gateways map[string]string, choice ...string) map[stri
 	args := append([]string{
 		"testdata/replay.py", "--mode", "gateway", "--json", file, "--show", "none", "-j", "8",
 		"--name-header", "X-OAuth-User-Name", "--id-header", "X-OAuth-User-Id",
-		"--consumer-header", "X-OAuth-Consumer-Key", "--name-encoding", "percent",
+		"--consumer-header", "X-OAuth-Consumer-Key", "--grants-header", "X-OAuth-Grants", "--name-encoding", "percent",
 		"--variants", strings.Join(variants, ","), "--exclude", applicationGroup,
 	}, choice...)
 	for variant, url := range gateways {
