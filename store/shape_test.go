@@ -27,7 +27,7 @@ func (f farm) counted(t *testing.T, release validator.Release) (s *store.Store, 
 }
 
 // lookUp wants the farm's user found blocked, in so many queries.
-func (f farm) lookUp(t *testing.T, s *store.Store, queries func() int, want int) *validator.User {
+func (f farm) lookUp(t *testing.T, s *store.Store, queries func() int, want int) {
 	t.Helper()
 	facts, err := s.Lookup(t.Context(), f.oauth1)
 	if err != nil {
@@ -39,7 +39,6 @@ func (f farm) lookUp(t *testing.T, s *store.Store, queries func() int, want int)
 	if got := queries(); got != want {
 		t.Errorf("%d queries, want %d", got, want)
 	}
-	return facts.User
 }
 
 // turn makes the tables of blocks of another release, with the block of the farm's user, and drops those there are.

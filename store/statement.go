@@ -31,7 +31,7 @@ const firstValue = placeConsumer
 // placeMark begins a place in a statement's text. No name of a table or column has it.
 const placeMark = "\x00"
 
-func (p place) String() string { return placeMark + string(rune('A'+p)) }
+func (p place) String() string { return placeMark + "ABCDEFGHIJ"[p:p+1] }
 
 // statement is the text of a statement, cut at its places: a piece, then pieces that each follow a place.
 type statement struct {
