@@ -2,7 +2,7 @@ package validator
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // the measure of HMAC-SHA1
+	"crypto/sha1"
 	"crypto/sha256"
 	"testing"
 )

@@ -3,6 +3,7 @@ package validator
 import (
 	"encoding/base64"
 	"math"
+	"net/http"
 	"strconv"
 	"strings"
 )
@@ -55,7 +56,7 @@ func (php) formUse(c *Claim, request *Request) Reason {
 	switch {
 	case len(request.ContentType) > 1:
 		return MalformedHeader
-	case request.Method != "POST" || request.Form == nil || len(request.ContentType) == 0 ||
+	case request.Method != http.MethodPost || request.Form == nil || len(request.ContentType) == 0 ||
 		!strings.HasPrefix(request.ContentType[0], formType):
 		return OK
 	}
@@ -166,16 +167,16 @@ func phpNumeric(text string) (float64, bool) {
 
 // decodeRSA is PHP's base64_decode: what is not of the alphabet, padding included, is passed over.
 func (php) decodeRSA(text string) ([]byte, bool) {
-	kept := strings.Map(func(c rune) rune {
-		if c < 0x80 && (isAlphanumeric(byte(c)) || c == '+' || c == '/') {
-			return c
+	kept := make([]byte, 0, len(text))
+	for i := range len(text) {
+		if c := text[i]; isAlphanumeric(c) || c == '+' || c == '/' {
+			kept = append(kept, c)
 		}
-		return -1
-	}, text)
+	}
 	if len(kept)%4 == 1 {
 		kept = kept[:len(kept)-1]
 	}
-	raw, err := base64.RawStdEncoding.DecodeString(kept)
+	raw, err := base64.RawStdEncoding.AppendDecode(nil, kept)
 	return raw, err == nil
 }
 

@@ -32,19 +32,32 @@ var (
 	proofs = [...][]rule{
 		NoProtocol: {{func(*hearing) Reason { return NoCredentials }, true}},
 		OAuth1: {
-			{supportedVersion, true}, {has(fieldConsumerKey, MissingConsumerKey), true}, {knownConsumer, false},
-			{has(fieldToken, MissingToken), true}, {knownAcceptance, false},
-			{has(fieldTimestamp, MissingTimestamp), true}, {timely, true}, {has(fieldNonce, MissingNonce), true},
-			{has(fieldSignatureMethod, MissingSignatureMethod), true}, {supportedMethod, true},
-			{has(fieldSignature, MissingSignature), true}, {signedAsClaimed, false},
+			{supportedVersion, true},
+			{has(fieldConsumerKey, MissingConsumerKey), true},
+			{knownConsumer, false},
+			{has(fieldToken, MissingToken), true},
+			{knownAcceptance, false},
+			{has(fieldTimestamp, MissingTimestamp), true},
+			{timely, true},
+			{has(fieldNonce, MissingNonce), true},
+			{has(fieldSignatureMethod, MissingSignatureMethod), true},
+			{supportedMethod, true},
+			{has(fieldSignature, MissingSignature), true},
+			{signedAsClaimed, false},
 		},
 		OAuth2: {
 			{inPeriod, true}, {notRevoked, false}, {knownSubject, false}, {knownClient, false}, {hasScopes, true}, {accepted, false},
 		},
 	}
 	common = []rule{
-		{addressAllowed, false}, {acceptanceCoversWiki, false}, {userExists, false}, {notLocked, false}, {notBlocked, false},
-		{consumerUsable, false}, {consumerCoversWiki, false}, {meetsRequirements, false},
+		{addressAllowed, false},
+		{acceptanceCoversWiki, false},
+		{userExists, false},
+		{notLocked, false},
+		{notBlocked, false},
+		{consumerUsable, false},
+		{consumerCoversWiki, false},
+		{meetsRequirements, false},
 	}
 )
 

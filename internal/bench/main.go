@@ -41,6 +41,7 @@ func main() {
 }
 
 func run() error {
+	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
@@ -50,13 +51,13 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	site, stop, err := startCaddy(dir, wiki)
+	site, stop, err := startCaddy(ctx, dir, wiki)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	for _, name := range strings.Split(*protocols, ",") {
-		if err := measure(dir, wiki, site, name); err != nil {
+	for name := range strings.SplitSeq(*protocols, ",") {
+		if err := measure(ctx, dir, wiki, site, name); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -64,7 +65,7 @@ func run() error {
 }
 
 // measure runs both arms in turn, the one first and then the other, and prints the ratios.
-func measure(dir string, wiki *wiki, site site, name string) error {
+func measure(ctx context.Context, dir string, wiki *wiki, site site, name string) error {
 	var ratios []float64
 	rate := 20_000.0 // requests a second that a run may need: known after the first
 	for round := range *rounds + 1 {
@@ -83,7 +84,7 @@ func measure(dir string, wiki *wiki, site site, name string) error {
 		}
 		rates := map[string]float64{}
 		for _, arm := range arms {
-			r, err := wrk(dir, arm, file)
+			r, err := wrk(ctx, dir, arm, file)
 			if err != nil {
 				return err
 			}
@@ -108,11 +109,12 @@ var (
 )
 
 const script = `
-local requests, i = {}, 0
+local requests, i = {}, nil
 init = function(args)
   for line in io.lines(args[1]) do
     requests[#requests + 1] = line:gsub("\\n", "\r\n")
   end
+  i = 0
 end
 request = function()
   i = i + 1
@@ -121,13 +123,13 @@ end
 `
 
 // wrk sends the requests of the file to addr, each once, and returns how many were answered in a second.
-func wrk(dir, addr, file string) (float64, error) {
+func wrk(ctx context.Context, dir, addr, file string) (float64, error) {
 	lua := filepath.Join(dir, "wrk.lua")
 	if err := os.WriteFile(lua, []byte(script), 0o600); err != nil {
 		return 0, err
 	}
 	//nolint:gosec // our own arguments
-	out, err := exec.Command("wrk", "-t1", "-c"+strconv.Itoa(*conns), "-d"+strconv.Itoa(int(duration.Seconds()))+"s",
+	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(*conns), "-d"+strconv.Itoa(int(duration.Seconds()))+"s",
 		"-s", lua, "http://"+addr, "--", file).CombinedOutput()
 	if failed := failedLine.Find(out); failed != nil || err != nil {
 		return 0, fmt.Errorf("wrk: %w: %s", err, out)
@@ -170,22 +172,22 @@ http://%[3]s {
 `
 
 // startCaddy builds and starts Caddy, and a backend in this process.
-func startCaddy(dir string, wiki *wiki) (s site, stop func(), err error) {
+func startCaddy(ctx context.Context, dir string, wiki *wiki) (s site, stop func(), err error) {
 	binary := filepath.Join(dir, "caddy")
-	if out, err := exec.Command("go", "build", "-o", binary, "./cmd/caddy").CombinedOutput(); err != nil { //nolint:gosec // our own path
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/caddy").CombinedOutput(); err != nil { //nolint:gosec // our own path
 		return s, nil, fmt.Errorf("%w: %s", err, out)
 	}
-	backend, err := net.Listen("tcp", "127.0.0.1:0")
+	backend, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return s, nil, err
 	}
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		_, _ = io.WriteString(w, "hello "+r.Header.Get("X-OAuth-User-Name"))
+		_, _ = io.WriteString(w, "hello")
 	})}
 	go func() { _ = server.Serve(backend) }()
 
-	ports, err := freePorts(3)
+	ports, err := freePorts(ctx, 3)
 	if err != nil {
 		return s, nil, err
 	}
@@ -195,7 +197,7 @@ func startCaddy(dir string, wiki *wiki) (s site, stop func(), err error) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return s, nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	caddy := exec.CommandContext(ctx, binary, "run", "--config", config, "--adapter", "caddyfile") //nolint:gosec // our own path
 	caddy.Stderr = os.Stderr
 	caddy.Cancel = func() error { return caddy.Process.Signal(os.Interrupt) }
@@ -209,7 +211,7 @@ func startCaddy(dir string, wiki *wiki) (s site, stop func(), err error) {
 		_ = server.Close()
 	}
 	for range 100 {
-		if conn, err := net.Dial("tcp", s.bare); err == nil {
+		if conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.bare); err == nil {
 			_ = conn.Close()
 			return s, stop, nil
 		}
@@ -219,10 +221,10 @@ func startCaddy(dir string, wiki *wiki) (s site, stop func(), err error) {
 	return s, nil, fmt.Errorf("caddy does not listen at %s", s.bare)
 }
 
-func freePorts(n int) ([]string, error) {
+func freePorts(ctx context.Context, n int) ([]string, error) {
 	var addrs []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}

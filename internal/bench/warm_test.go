@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // the measure of HMAC-SHA1
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
