@@ -117,17 +117,16 @@ func runClient(t *testing.T, cmd *exec.Cmd, input, output any) {
 	}
 }
 
-// pythonClient runs a script that needs a module of a Debian package. Debian's python3 is taken when the one on the
-// PATH lacks the module.
-func pythonClient(t *testing.T, script, module, debianPackage string, input, output any) {
+// pythonWith is a python3 that has a module of a Debian package: Debian's, when the one on the PATH has not.
+func pythonWith(t *testing.T, module, debianPackage string) string {
 	t.Helper()
 	for _, name := range []string{"python3", "/usr/bin/python3"} {
 		if exec.CommandContext(t.Context(), name, "-c", "import jwt, cryptography, "+module).Run() == nil {
-			runClient(t, exec.CommandContext(t.Context(), name, "testdata/clients/"+script), input, output)
-			return
+			return name
 		}
 	}
 	t.Fatalf("no python3 has %s: apt-get install --no-install-recommends %s", module, debianPackage)
+	return ""
 }
 
 // nodeModules installs what the lock file names, by its digests, and is where it then is.
@@ -219,7 +218,7 @@ var rules = []string{"standard", "mediawiki"}
 
 // TestClients lets libraries that apps are made of sign and send requests, each as it encodes them.
 func TestClients(t *testing.T) {
-	modules := nodeModules(t)
+	modules, python3 := nodeModules(t), pythonWith(t, "requests_oauthlib", "python3-requests-oauthlib")
 	inOtherLanguage := func(run func(t *testing.T, input, output any)) func(*testing.T, *harness.Gateway, harness.App, []clientRequest) []*harness.Answer {
 		return func(t *testing.T, g *harness.Gateway, app harness.App, requests []clientRequest) []*harness.Answer {
 			input := newClientInput(t, g, app)
@@ -241,7 +240,7 @@ func TestClients(t *testing.T) {
 		{
 			name: "requests-oauthlib",
 			send: inOtherLanguage(func(t *testing.T, input, output any) {
-				pythonClient(t, "requests_client.py", "requests_oauthlib", "python3-requests-oauthlib", input, output)
+				runClient(t, exec.CommandContext(t.Context(), python3, "testdata/clients/requests_client.py"), input, output)
 			}),
 		},
 		{
