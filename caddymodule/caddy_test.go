@@ -34,6 +34,7 @@ import (
 type site struct {
 	address, dir string
 	timeout      string // of queries; default 2s
+	wiki         string // the setting; default testwiki
 	credentials  sign.Credentials
 	issuer       *rsa.PrivateKey
 	jti, client  string
@@ -136,7 +137,7 @@ http://%[2]s {
 		store sqlite %[1]s/wiki.sqlite {
 			query_timeout %[6]s
 		}
-		wiki testwiki
+		wiki %[7]s
 		mediawiki 1.47
 		secret_key {file.%[1]s/key}
 		public_key %[1]s/key.pem
@@ -146,7 +147,7 @@ http://%[2]s {
 	metrics /metrics
 	reverse_proxy %[5]s
 }
-`, s.dir, s.address, lines, routes, s.backend.Listener.Addr(), cmp.Or(s.timeout, "2s")))
+`, s.dir, s.address, lines, routes, s.backend.Listener.Addr(), cmp.Or(s.timeout, "2s"), cmp.Or(s.wiki, "testwiki")))
 	if config == nil {
 		t.Fatal(text)
 	}

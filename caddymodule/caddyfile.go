@@ -29,6 +29,15 @@ import (
 //	        conn_max_lifetime <duration>
 //	    }
 //	    wiki                 <wiki id>
+//	    wiki                 {placeholder of the request} {
+//	        <wiki id> {
+//	            database     <name>
+//	            table_prefix <prefix>
+//	            base_url     <scheme://host[:port]>|<//host[:port]>
+//	            mediawiki    1.35|...|1.47
+//	            dsn          <dsn>
+//	        }
+//	    }
 //	    users                local
 //	    users                centralauth [<database>] {
 //	        dsn <dsn>
@@ -114,8 +123,8 @@ func (h *Handler) readStore(line *caddyfile.Dispenser) error {
 	}
 	return errors.Join(append(mistakes, readBlock(line, map[string]subdirective{
 		"replica":           texts(&s.Replicas),
-		"table_prefix":      text(&s.TablePrefix, nil),
-		"oauth_database":    text(&s.OAuthDatabase, nil),
+		"table_prefix":      text(&s.TablePrefix, checkDatabase("table_prefix")),
+		"oauth_database":    text(&s.OAuthDatabase, checkDatabase("oauth_database")),
 		"tls":               s.readTLS,
 		"query_timeout":     duration(&s.QueryTimeout),
 		"max_open_conns":    number(&s.MaxOpenConns),
@@ -135,14 +144,41 @@ func (s *Store) readTLS(line *caddyfile.Dispenser) error {
 
 func (h *Handler) readWiki(line *caddyfile.Dispenser) error {
 	args := line.RemainingArgs()
-	if farm := line.WrapErr(notBuilt("a farm of wikis")); line.NextBlock(0) {
-		return farm
-	}
 	if len(args) != 1 {
-		return line.Err("wiki takes one wiki id")
+		return line.Err("wiki takes one wiki id, or a placeholder and a block of wikis")
 	}
 	h.Wiki = args[0]
-	return wrap(line, checkWiki(h.Wiki))
+	var wrong error
+	if !strings.Contains(h.Wiki, "{") {
+		wrong = wrap(line, checkWiki(h.Wiki))
+	}
+	err := readLines(line, func(line *caddyfile.Dispenser) error {
+		id := line.Val()
+		if _, twice := h.Wikis[id]; twice {
+			return line.Errf("wiki %s is given more than once", id)
+		}
+		w, err := readFarmWiki(line)
+		if h.Wikis == nil {
+			h.Wikis = make(map[string]Wiki)
+		}
+		h.Wikis[id] = w
+		return errors.Join(wrap(line, checkWiki(id)), err)
+	})
+	if wrong == nil && err == nil {
+		wrong = wrap(line, checkFarm(h.Wiki, h.Wikis))
+	}
+	return errors.Join(wrong, err)
+}
+
+func readFarmWiki(line *caddyfile.Dispenser) (w Wiki, err error) {
+	err = errors.Join(noMoreArgs(line), readBlock(line, map[string]subdirective{
+		"database":     text(&w.Database, checkDatabase("database")),
+		"table_prefix": text(&w.TablePrefix, checkDatabase("table_prefix")),
+		"base_url":     text(&w.BaseURL, checkBaseURL),
+		"mediawiki":    text(&w.MediaWiki, checkRelease),
+		"dsn":          secret(&w.DSN),
+	}))
+	return w, err
 }
 
 func (h *Handler) readUsers(line *caddyfile.Dispenser) error {
@@ -208,22 +244,29 @@ func (h *Handler) readNonces(line *caddyfile.Dispenser) error {
 
 // readBlock reads a block, line by line, and collects what is wrong with each.
 func readBlock(d *caddyfile.Dispenser, known map[string]subdirective) error {
-	var mistakes []error
 	seen := make(map[string]bool)
+	return readLines(d, func(line *caddyfile.Dispenser) error {
+		name := line.Val()
+		read, found := known[name]
+		twice := seen[name]
+		seen[name] = true
+		switch {
+		case !found:
+			return line.Errf("unknown subdirective %q", name)
+		case twice && name != "require":
+			return line.Errf("%s is given more than once", name)
+		}
+		return read(line)
+	})
+}
+
+// readLines reads a block, line by line, each with the block that it opens.
+func readLines(d *caddyfile.Dispenser, read subdirective) error {
+	var mistakes []error
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		line := d.NewFromNextSegment()
 		line.Next()
-		name := line.Val()
-		read, found := known[name]
-		switch {
-		case !found:
-			mistakes = append(mistakes, line.Errf("unknown subdirective %q", name))
-		case seen[name] && name != "require":
-			mistakes = append(mistakes, line.Errf("%s is given more than once", name))
-		default:
-			mistakes = append(mistakes, read(line))
-		}
-		seen[name] = true
+		mistakes = append(mistakes, read(line))
 	}
 	return errors.Join(mistakes...)
 }

@@ -73,12 +73,6 @@ func (c choices) check(word string) error {
 func notBuilt(what string) error { return fmt.Errorf("%s is not built yet", what) }
 
 func checkWiki(id string) error {
-	if strings.Contains(id, "{http.") || strings.Contains(id, "{vars.") {
-		return fmt.Errorf("wiki %s: %w", id, notBuilt("a farm of wikis"))
-	}
-	if strings.Contains(id, "{") {
-		return nil // of the configuration: checked when it is known
-	}
 	if !isName(id) {
 		return fmt.Errorf("wiki: %q is no wiki id: want 1 to 64 of A-Z, a-z, 0-9, _ and -", id)
 	}

@@ -15,6 +15,10 @@ import (
 func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 	h := new(Handler)
 	err := h.UnmarshalCaddyfile(d)
+	// Caddy writes placeholders out in sites alone.
+	wiki := caddyfile.Segment{{Text: h.Wiki}}
+	httpcaddyfile.NewShorthandReplacer().ApplyToSegment(&wiki)
+	h.Wiki = wiki[0].Text
 	if existing != nil {
 		d.Reset()
 		d.Next()
@@ -40,6 +44,11 @@ func parseDirective(d httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 
 // inherit takes every setting that h leaves out from global.
 func (h *Handler) inherit(global *Handler) {
+	wikis := h.Wikis
+	if h.Wiki == "" {
+		wikis = global.Wikis
+	}
+	defer func() { h.Wikis = wikis }() // they go with wiki
 	h.Require = slices.Concat(global.Require, h.Require)
 	own, from := reflect.ValueOf(h).Elem(), reflect.ValueOf(global).Elem()
 	for i := range own.NumField() {
@@ -61,7 +70,7 @@ func (h *Handler) missing() []string {
 	}{
 		{"store", h.Store != nil},
 		{"wiki", h.Wiki != ""},
-		{"mediawiki", h.MediaWiki != ""},
+		{"mediawiki", h.MediaWiki != "" || h.releasesByWiki()},
 		{"secret_key", h.SecretKey != ""},
 	} {
 		if !required.found {
@@ -69,4 +78,14 @@ func (h *Handler) missing() []string {
 		}
 	}
 	return names
+}
+
+// releasesByWiki says whether every wiki of a farm names its release.
+func (h *Handler) releasesByWiki() bool {
+	for _, w := range h.Wikis {
+		if w.MediaWiki == "" {
+			return false
+		}
+	}
+	return len(h.Wikis) > 0
 }

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,7 +58,7 @@ var anonymous = validator.Decision{Verdict: validator.Anonymous, Reason: validat
 // complete adds the required settings that a test leaves out.
 func complete(tb testing.TB, h *Handler) *Handler {
 	tb.Helper()
-	h.Wiki, h.MediaWiki, h.SecretKey = "enwiki", "1.47", none
+	h.Wiki, h.MediaWiki, h.SecretKey = cmp.Or(h.Wiki, "enwiki"), cmp.Or(h.MediaWiki, "1.47"), cmp.Or(h.SecretKey, none)
 	if h.Store == nil {
 		h.Store = &Store{Driver: "sqlite", DSN: filepath.Join(tb.TempDir(), "wiki.sqlite")}
 	}
@@ -84,7 +85,10 @@ func newShell(tb testing.TB, h *Handler, d validator.Decision) *shell {
 		tb.Fatal(err)
 	}
 	s := &shell{Handler: h, core: &core{decision: d}, logs: new(bytes.Buffer), server: new(caddyhttp.Server)}
-	l := &lease{verifier: s.core}
+	l := &lease{verifiers: map[string]verifier{}}
+	for _, w := range h.served {
+		l.verifiers[w.place.ID] = s.core
+	}
 	l.holders.Store(1)
 	h.lease.Store(l)
 	h.log = newRefusalLog(zap.New(zapcore.NewCore(

@@ -50,7 +50,7 @@ func (l *refusalLog) refused(r *http.Request, d *validator.Decision, wiki string
 		zap.String("protocol", d.Protocol.String()),
 		zap.String("consumer_key", bounded(d.Consumer)),
 		zap.String("client_ip", ip),
-		zap.String("wiki", wiki),
+		zap.String("wiki", bounded(wiki)), // of a farm: what the request makes of it
 		zap.Error(d.Err),
 	)
 }

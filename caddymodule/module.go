@@ -48,8 +48,13 @@ type Handler struct {
 	// The database with the tables of MediaWiki's OAuth extension. Required.
 	Store *Store `json:"store,omitempty"`
 
-	// Id of the wiki that requests are for: 1 to 64 of A-Z, a-z, 0-9, `_` and `-`. Required.
+	// Id of the wiki that requests are for: 1 to 64 of A-Z, a-z, 0-9, `_` and `-`. For a farm, one placeholder of
+	// the request that names it, such as `{http.request.host.labels.2}` or one that the handler `map` has set. A
+	// request for a wiki that is not among `wikis` is refused before anything is looked up. Required.
 	Wiki string `json:"wiki,omitempty"`
+
+	// The wikis of a farm, by id. They share cache and memory of nonces, and never an answer.
+	Wikis map[string]Wiki `json:"wikis,omitempty"`
 
 	// Where user ids come from.
 	Users *Users `json:"users,omitempty"`
@@ -183,6 +188,26 @@ type Users struct {
 
 	// Where CentralAuth's tables are, when that is another server than the store's. What the store says of TLS
 	// and connections, but not its replicas, holds for it too.
+	DSN string `json:"dsn,omitempty"`
+}
+
+// Wiki is one wiki of a farm. What it leaves out is as the handler and its store have it. The OAuth tables are the
+// store's in any case.
+type Wiki struct {
+	// The database with the wiki's own tables, on the store's server or that of `dsn`.
+	Database string `json:"database,omitempty"`
+
+	// Prefix of the names of its own tables.
+	TablePrefix string `json:"table_prefix,omitempty"`
+
+	// What clients sign (`$wgServer`).
+	BaseURL string `json:"base_url,omitempty"`
+
+	// The release of MediaWiki whose rules hold.
+	MediaWiki string `json:"mediawiki,omitempty"`
+
+	// Where the wiki's own tables are, when that is another server than the store's. What the store says of TLS and
+	// connections, but not its replicas, holds for it too.
 	DSN string `json:"dsn,omitempty"`
 }
 

@@ -48,9 +48,9 @@ func (*nonceMemory) Destruct() error { return nil }
 // lease is one configuration's share in the pools. The configuration and each request inside hold it; it ends
 // when the last has let go, for Caddy cleans up a configuration while its requests are still being served.
 type lease struct {
-	verifier verifier
-	holders  atomic.Int64
-	taken    []taken
+	verifiers map[string]verifier // by wiki id
+	holders   atomic.Int64
+	taken     []taken
 }
 
 // verifier is what a Handler asks of the core.
@@ -134,19 +134,33 @@ func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
 			zap.Int64("size", n.size), zap.Int64("size_configured", s.nonces))
 	}
 
-	place := s.wiki
+	var central *store.Pool
 	if s.central != nil {
-		central, err := s.takeDatabase(l, *s.central)
+		d, err := s.takeDatabase(l, *s.central)
 		if err != nil {
 			return nil, fmt.Errorf("users centralauth: %w", err)
 		}
-		place.CentralAuthServer = central.Pool
+		central = d.Pool
 	}
-	wiki := d.Wiki(place)
-	policy := s.policy
-	policy.SharedUserIDs = wiki.SharedUserIDs()
-	jwt := validator.NewJWT(s.keys, policy)
-	l.verifier = validator.New(policy, c.Store(wiki, wiki.Identity()), n, c.Tokens(jwt, jwt.Identity()))
+	tokens := make(map[validator.Release]validator.Tokens)
+	l.verifiers = make(map[string]verifier, len(s.served))
+	for _, w := range s.served {
+		w.place.CentralAuthServer = central
+		if w.server != nil {
+			own, err := s.takeDatabase(l, *w.server)
+			if err != nil {
+				return nil, fmt.Errorf("wiki %s: %w", w.place.ID, err)
+			}
+			w.place.Server = own.Pool
+		}
+		if tokens[w.policy.Release] == nil {
+			jwt := validator.NewJWT(s.keys, w.policy)
+			tokens[w.policy.Release] = c.Tokens(jwt, jwt.Identity())
+		}
+		tables := d.Wiki(w.place)
+		w.policy.SharedUserIDs = tables.SharedUserIDs()
+		l.verifiers[w.place.ID] = validator.New(w.policy, c.Store(tables, tables.Identity()), n, tokens[w.policy.Release])
+	}
 	return l, nil
 }
 

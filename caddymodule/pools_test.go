@@ -157,7 +157,7 @@ func TestCleanupUnderLoad(t *testing.T) {
 	h.log = newRefusalLog(zap.NewNop())
 	l := h.lease.Load()
 	core := held{make(chan struct{}), make(chan struct{})}
-	l.verifier = core
+	l.verifiers = map[string]verifier{"enwiki": core}
 
 	var running sync.WaitGroup
 	for range 5 {

@@ -22,8 +22,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.lease.Store(l)
+	if one, other, found := h.sharing(); found {
+		log.Warn("two wikis read the same tables of users: give them a database, table_prefix or dsn of their own",
+			zap.String("wiki", one), zap.String("wiki_too", other))
+	}
 	if len(h.keys) == 0 {
-		log.Info("no public_key: every bearer token is refused", zap.String("wiki", h.wiki.ID))
+		log.Info("no public_key: every bearer token is refused", zap.String("wiki", h.Wiki))
 	}
 	return nil
 }

@@ -90,9 +90,9 @@ func TestConfigurationErrors(t *testing.T) {
 			"wiki: ", "base_url: ", "timestamp_window: ", "max_form_size: ", "cache size: ", "cache ttl: ", "nonces size: ", "nonces: unknown", "users: unknown", "require: unknown", "require group: value missing",
 		}},
 		{"not built yet", map[string]any{
-			"mode": "observe", "errors": "mediawiki", "nonces": map[string]any{"backend": "redis"}, "wiki": "{http.request.host}",
+			"mode": "observe", "errors": "mediawiki", "nonces": map[string]any{"backend": "redis"},
 		}, []string{
-			"mode observe is not built yet", "errors mediawiki is not built yet", "nonces redis is not built yet", "wiki {http.request.host}: a farm of wikis is not built yet",
+			"mode observe is not built yet", "errors mediawiki is not built yet", "nonces redis is not built yet",
 		}},
 		{"users of another kind", map[string]any{"users": map[string]any{"database": "centralauth"}}, []string{"users local takes no database and no dsn"}},
 		{"centralauth in a file", map[string]any{"users": map[string]any{"source": "centralauth", "database": "centralauth"}}, []string{"users centralauth: SQLite has one database in a file"}},
@@ -101,8 +101,27 @@ func TestConfigurationErrors(t *testing.T) {
 		}, []string{"users centralauth: the database of CentralAuth's tables is missing"}},
 		{"centralauth, odd names", map[string]any{
 			"users": map[string]any{"source": "centralauth", "database": "a`b", "dsn": "hunter2@"}, "store": map[string]any{"driver": "mysql", "dsn": "u@tcp(db)/w"},
-		}, []string{"users centralauth: \"a`b\" is no name", "users centralauth: dsn: "}},
+		}, []string{"users centralauth: \"a`b\" is no name", "users centralauth dsn: dsn: "}},
 		{"a key that is none to PHP", map[string]any{"secret_key": "0", "mediawiki": "1.41"}, []string{"secret_key: up to 1.41 ", "$wgSecretKey"}},
+		{"a farm without wikis", map[string]any{"wiki": "{http.request.host}"}, []string{"wiki {http.request.host}: the wikis that it may be are missing"}},
+		{"wikis without a placeholder", map[string]any{"wikis": map[string]any{"dewiki": map[string]any{}}}, []string{"wiki enwiki: a block of wikis needs a placeholder of the request"}},
+		{"a wiki by the environment", map[string]any{"wiki": "{env.HOME}", "wikis": map[string]any{"dewiki": map[string]any{}}}, []string{"wiki {env.HOME}: a block of wikis needs a placeholder of the request"}},
+		{"a part of a placeholder", map[string]any{"wiki": "x{http.request.host}"}, []string{"wiki: placeholder {http.request.host} is empty or unknown"}},
+		{"odd wikis", map[string]any{
+			"wiki": "{http.request.host}", "mediawiki": "", "secret_key": "0", "store": map[string]any{"driver": "mysql", "dsn": "u@tcp(db)/w"},
+			"wikis": map[string]any{
+				"a wiki": map[string]any{"mediawiki": "1.41"},
+				"x":      map[string]any{"database": "a`b", "table_prefix": "a.", "base_url": "x", "mediawiki": "2", "dsn": "hunter2@"},
+				"y":      map[string]any{},
+			},
+		}, []string{
+			"oauth needs mediawiki", "wiki: \"a wiki\" is no wiki id", "wiki x: database: \"a`b\"", "wiki x: table_prefix: \"a.\"", "base_url: \"x\"",
+			"mediawiki: unknown release \"2\"", "wiki x: dsn: dsn: ", "secret_key: up to 1.41 ",
+		}},
+		{"a database within a file", map[string]any{"wiki": "{http.request.host}", "wikis": map[string]any{"x": map[string]any{"database": "x"}}}, []string{"wiki x: SQLite has one database in a file"}},
+		{"names of the store", map[string]any{
+			"store": map[string]any{"driver": "mysql", "dsn": "u@tcp(db)/w", "table_prefix": "a`", "oauth_database": "b`"},
+		}, []string{"table_prefix: \"a`\"", "oauth_database: \"b`\""}},
 		{"empty environment", map[string]any{"secret_key": "{env.OAUTH_TEST_EMPTY}"}, []string{"secret_key: placeholder {env.OAUTH_TEST_EMPTY} is empty or unknown"}},
 		{"empty file", map[string]any{"secret_key": "{file." + empty + "}"}, []string{"secret_key: placeholder {file." + empty + "} is empty or unknown"}},
 		{"missing file", map[string]any{"secret_key": "{file./nowhere/key}"}, []string{"secret_key: placeholder {file./nowhere/key} is empty or unknown"}},
@@ -153,7 +172,7 @@ func TestSettings(t *testing.T) {
 	if len(h.keys) != 4 {
 		t.Errorf("%d keys", len(h.keys))
 	}
-	p := h.policy
+	p := h.served[0].policy
 	if p.SiteKey != "from a file" || p.BaseScheme != "https" || p.BaseHost != "wiki.example" || !p.BlockDisablesLogin || p.Release != validator.Release147 ||
 		p.TimestampWindow != 5*time.Minute || p.MaxFormSize != 8<<20 || p.Wiki != "enwiki" {
 		t.Errorf("policy %+v", p)
@@ -170,7 +189,7 @@ func TestSettings(t *testing.T) {
 	if h.database.Driver != "sqlite" || h.policy.Rules != validator.Standard || h.policy.Users != validator.LocalUsers {
 		t.Errorf("policy %+v", h.policy)
 	}
-	if h, err = load(t, withDefaults(t, map[string]any{"block_disables_login": false})); err != nil || h.policy.BlockDisablesLogin || h.policy.SiteKey != "" {
+	if h, err = load(t, withDefaults(t, map[string]any{"block_disables_login": false})); err != nil || h.policy.BlockDisablesLogin || h.served[0].policy.SiteKey != "" {
 		t.Errorf("error %v", err)
 	}
 }
@@ -229,7 +248,7 @@ func eventually(tb testing.TB, done func() bool) {
 func TestReleases(t *testing.T) {
 	for release := validator.Release135; release <= validator.Release147; release++ {
 		h, err := load(t, withDefaults(t, map[string]any{"mediawiki": release.String()}))
-		if err != nil || h.policy.Release != release || h.settings.wiki.Release != release {
+		if err != nil || h.served[0].policy.Release != release || h.served[0].place.Release != release {
 			t.Errorf("%v: error %v", release, err)
 		}
 	}
@@ -261,13 +280,13 @@ func TestRulesOfMediaWiki(t *testing.T) {
 // From 1.42 on a $wgOAuthSecretKey of "0" is taken as it is, and is no key to PHP.
 func TestSecretKeyOfZero(t *testing.T) {
 	h, err := load(t, withDefaults(t, map[string]any{"secret_key": "0", "mediawiki": "1.42"}))
-	if err != nil || h.policy.SiteKey != "" {
-		t.Errorf("error %v, key %q", err, h.policy.SiteKey)
+	if err != nil || h.served[0].policy.SiteKey != "" {
+		t.Errorf("error %v, key %q", err, h.served[0].policy.SiteKey)
 	}
 	for _, key := range []string{"00", "0.0"} {
 		h, err := load(t, withDefaults(t, map[string]any{"secret_key": key, "mediawiki": "1.41"}))
-		if err != nil || h.policy.SiteKey != key {
-			t.Errorf("error %v, key %q", err, h.policy.SiteKey)
+		if err != nil || h.served[0].policy.SiteKey != key {
+			t.Errorf("error %v, key %q", err, h.served[0].policy.SiteKey)
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 // made when they are asked for, which most requests never do.
 type outcome struct {
 	validator.Decision
+	wiki   string // that the request is for
 	prefix string // folded, of the identity headers
 }
 
@@ -25,22 +26,22 @@ const outcomeVar = "oauth.outcome"
 const userPlaceholder = "http.auth.user."
 
 // remember makes placeholders and access-log fields of a decision.
-func remember(r *http.Request, d *validator.Decision, prefix string) {
+func remember(r *http.Request, now outcome) {
 	ctx := r.Context()
 	repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
 		return
 	}
-	if d.Verdict == validator.Allow {
+	if now.Verdict == validator.Allow {
 		// A replacer asks what was set one by one before it asks us: what another handler said of the user
 		// before, such as their groups, must not stand beside our id.
 		repl.DeleteByPrefix(userPlaceholder)
 	}
 	if before, ok := caddyhttp.GetVar(ctx, outcomeVar).(*outcome); ok {
-		*before = outcome{*d, prefix} // the replacer and the log have it already
+		*before = now // the replacer and the log have it already
 		return
 	}
-	o := &outcome{*d, prefix}
+	o := &now
 	caddyhttp.SetVar(ctx, outcomeVar, o)
 	repl.Map(o.placeholder)
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); !ok || server == nil || server.Logs == nil {
@@ -97,10 +98,10 @@ func (o *outcome) MarshalLogObject(e zapcore.ObjectEncoder) error {
 	e.AddString("outcome", o.Verdict.String())
 	e.AddString("reason", o.Reason.String())
 	e.AddString("protocol", o.Protocol.String())
+	e.AddString("wiki", bounded(o.wiki))
 	if o.Verdict == validator.Allow {
 		e.AddString("user_name", o.Identity.UserName)
 		e.AddString("consumer_key", o.Identity.ConsumerKey)
-		e.AddString("wiki", o.Identity.Wiki)
 	} else if o.Consumer != "" {
 		e.AddString("consumer_key", bounded(o.Consumer))
 	}

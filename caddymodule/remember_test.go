@@ -98,12 +98,12 @@ func TestAccessLogFields(t *testing.T) {
 			"consumer_key": "0123456789abcdef0123456789abcdef", "wiki": "enwiki",
 		}},
 		{unproven, map[string]any{
-			"outcome": "deny", "reason": "unknown_consumer", "protocol": "oauth1", "consumer_key": strings.Repeat("k", maxLogged),
+			"outcome": "deny", "reason": "unknown_consumer", "protocol": "oauth1", "consumer_key": strings.Repeat("k", maxLogged), "wiki": "enwiki",
 		}},
-		{validator.Decision{Verdict: validator.Anonymous}, map[string]any{"outcome": "anonymous", "reason": "ok", "protocol": "none"}},
+		{validator.Decision{Verdict: validator.Anonymous}, map[string]any{"outcome": "anonymous", "reason": "ok", "protocol": "none", "wiki": "enwiki"}},
 	} {
 		e := zapcore.NewMapObjectEncoder()
-		if err := (&outcome{Decision: test.decision}).MarshalLogObject(e); err != nil {
+		if err := (&outcome{Decision: test.decision, wiki: "enwiki"}).MarshalLogObject(e); err != nil {
 			t.Fatal(err)
 		}
 		got, _ := json.Marshal(e.Fields)

@@ -21,7 +21,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, r)
 	}
 
-	request, d := h.verify(r)
+	wiki := h.asked(r)
+	request, d := h.verify(r, wiki)
 	if d.Verdict == validator.Anonymous {
 		d = h.judgeAnonymous(request.Method, r.Header)
 	}
@@ -30,20 +31,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 
 	metrics.decided(&d)
-	remember(r, &d, h.names.folded)
+	remember(r, outcome{d, wiki, h.names.folded})
 	switch d.Verdict {
 	case validator.Allow:
 		return h.pass(w, r, next, d.InQuery)
 	case validator.Anonymous:
 		return next.ServeHTTP(w, r)
 	default:
-		h.log.refused(r, &d, h.wiki.ID)
+		h.log.refused(r, &d, wiki)
 		return h.refuse(w, r, d.Reason)
 	}
 }
 
-// verify asks the core.
-func (h *Handler) verify(r *http.Request) (validator.Request, validator.Decision) {
+// verify asks the core that is for the wiki. An id from a request opens nothing but what is configured: no other one
+// gets to a cache or a database.
+func (h *Handler) verify(r *http.Request, wiki string) (validator.Request, validator.Decision) {
 	request, ok := describe(r)
 	if !ok {
 		return request, validator.Decision{Reason: validator.MethodNotAllowed}
@@ -53,7 +55,11 @@ func (h *Handler) verify(r *http.Request) (validator.Request, validator.Decision
 		return request, validator.Decision{Verdict: validator.Unavailable, Reason: validator.StoreUnavailable, Err: err}
 	}
 	defer l.release()
-	return request, l.verifier.Verify(r.Context(), request)
+	v, served := l.verifiers[wiki]
+	if !served {
+		return request, validator.Decision{Reason: validator.UnknownWiki}
+	}
+	return request, v.Verify(r.Context(), request)
 }
 
 // judgeAnonymous decides about a request that carries no credential.

@@ -21,10 +21,12 @@ import (
 type settings struct {
 	mode             string
 	database         store.Config
-	databaseFiles    []string      // contents of the TLS files: they matter as much as their names
-	central          *store.Config // where CentralAuth's tables are, when that is another server
-	wiki             store.Wiki
-	policy           validator.Policy
+	databaseFiles    []string         // contents of the TLS files: they matter as much as their names
+	central          *store.Config    // where CentralAuth's tables are, when that is another server
+	wiki             store.Wiki       // what all wikis have in common, or the only one
+	policy           validator.Policy // likewise
+	placeholder      string           // of the request, that names the wiki of a farm
+	served           []wiki           // sorted by id
 	keys             []*rsa.PublicKey
 	cache            cache.Config
 	nonces           int64 // bytes
@@ -73,7 +75,10 @@ func (h *Handler) resolve() (settings, error) {
 		s.policy.BlockDisablesLogin = *h.BlockDisablesLogin
 	}
 	r.users(&s, h.Users)
-	s.wiki.ID, s.wiki.Release = s.policy.Wiki, s.policy.Release
+	r.wikis(&s, h)
+	if h.SecretKey != none {
+		r.siteKeys(&s, r.checked("secret_key", h.SecretKey, checkSecretKey))
+	}
 	s.keys = r.publicKeys(h.PublicKey)
 	s.cache = r.cache(h.Cache)
 	s.nonces = r.nonces(h.Nonces)
@@ -150,7 +155,7 @@ func (r *resolver) database(s *settings, from *Store) {
 	s.database = store.Config{
 		Driver:          from.Driver,
 		DSN:             r.text("store", from.DSN),
-		OAuthDatabase:   r.text("oauth_database", from.OAuthDatabase),
+		OAuthDatabase:   r.checked("oauth_database", from.OAuthDatabase, checkDatabase("oauth_database")),
 		QueryTimeout:    r.duration("query_timeout", from.QueryTimeout, 2*time.Second),
 		ConnMaxLifetime: r.duration("conn_max_lifetime", from.ConnMaxLifetime, 5*time.Minute),
 		MaxOpenConns:    cmp.Or(from.MaxOpenConns, 16),
@@ -165,7 +170,7 @@ func (r *resolver) database(s *settings, from *Store) {
 	for _, dsn := range from.Replicas {
 		s.database.Replicas = append(s.database.Replicas, r.text("replica", dsn))
 	}
-	s.wiki = store.Wiki{TablePrefix: r.text("table_prefix", from.TablePrefix)}
+	s.wiki = store.Wiki{TablePrefix: r.checked("table_prefix", from.TablePrefix, checkDatabase("table_prefix"))}
 	if from.TLS == nil {
 		return
 	}
@@ -195,17 +200,11 @@ func tryStore(setting string, c store.Config) error {
 
 func (r *resolver) policy(h *Handler) validator.Policy {
 	p := validator.Policy{
-		Wiki:            r.wikiID(h.Wiki),
 		TimestampWindow: r.duration("timestamp_window", h.TimestampWindow, validator.DefaultTimestampWindow),
 		MaxFormSize:     cmp.Or(h.MaxFormSize, validator.DefaultMaxFormSize),
 	}
 	if release := r.checked("mediawiki", h.MediaWiki, checkRelease); release != "" {
 		p.Release, _ = validator.ParseRelease(release) // what is wrong has been said
-	}
-	if h.SecretKey != none {
-		key, err := siteKey(r.checked("secret_key", h.SecretKey, checkSecretKey), p.Release)
-		r.check(err)
-		p.SiteKey = key
 	}
 	if url := r.checked("base_url", h.BaseURL, checkBaseURL); url != "" {
 		p.BaseScheme, p.BaseHost, _ = validator.ParseBaseURL(url)
@@ -230,18 +229,6 @@ func (r *resolver) policy(h *Handler) validator.Policy {
 	return p
 }
 
-// siteKey is what MediaWiki makes of $wgOAuthSecretKey. "0" is as good as none to PHP.
-func siteKey(key string, release validator.Release) (string, error) {
-	switch {
-	case key != "0":
-		return key, nil
-	case release >= 42:
-		return "", nil
-	default:
-		return "", errors.New(`secret_key: up to 1.41 MediaWiki takes "0" for empty, and $wgSecretKey instead: give that one, or none where it is empty too`)
-	}
-}
-
 // users finds where user ids come from.
 func (r *resolver) users(s *settings, from *Users) {
 	u := cmp.Or(from, new(Users))
@@ -260,28 +247,18 @@ func (r *resolver) users(s *settings, from *Users) {
 		r.check(errors.New("users centralauth: the database of CentralAuth's tables is missing"))
 	}
 	if u.DSN != "" {
-		s.central = r.server(s.database, "users centralauth", u.DSN)
+		s.central = r.server(s.database, "users centralauth dsn", u.DSN)
 	}
 }
 
 // server is another server than the store's, reached in the same way.
 func (r *resolver) server(like store.Config, setting, dsn string) *store.Config {
 	before := len(r.mistakes)
-	like.DSN, like.Replicas, like.OAuthDatabase = r.text(setting+" dsn", dsn), nil, ""
+	like.DSN, like.Replicas, like.OAuthDatabase = r.text(setting, dsn), nil, ""
 	if len(r.mistakes) == before && like.Driver != "" {
 		r.check(tryStore(setting, like))
 	}
 	return &like
-}
-
-func (r *resolver) wikiID(value string) string {
-	if strings.Contains(value, "{") {
-		if err := checkWiki(value); err != nil { // a placeholder of requests
-			r.check(err)
-			return ""
-		}
-	}
-	return r.checked("wiki", value, checkWiki)
 }
 
 var requirementKinds = map[string]validator.RequirementKind{
