@@ -62,7 +62,7 @@ import (
 //	    }
 //	    nonces               memory [size <size>]
 //	    headers              <prefix>|off
-//	    errors               problem|caddy
+//	    errors               problem|mediawiki|caddy
 //	    realm                <text>
 //	}
 //

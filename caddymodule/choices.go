@@ -24,8 +24,9 @@ const (
 	modeOptional = "optional"
 	modeStrip    = "strip"
 
-	errorsProblem = "problem"
-	errorsCaddy   = "caddy"
+	errorsProblem   = "problem"
+	errorsMediaWiki = "mediawiki"
+	errorsCaddy     = "caddy"
 
 	usersLocal       = "local"
 	usersCentralAuth = "centralauth"
@@ -51,7 +52,7 @@ var (
 	preflightChoice   = choices{setting: "cors_preflight", built: []string{pass, check}}
 	credentialsChoice = choices{setting: "credentials", built: []string{keep, strip}}
 	noncesChoice      = choices{setting: "nonces", built: []string{"memory"}, later: []string{"redis"}, unquoted: true}
-	errorsChoice      = choices{setting: "errors", built: []string{errorsProblem, errorsCaddy}, later: []string{"mediawiki"}}
+	errorsChoice      = choices{setting: "errors", built: []string{errorsProblem, errorsMediaWiki, errorsCaddy}}
 	onOffChoice       = choices{setting: "block_disables_login", built: []string{"on", off}}
 	kindChoice        = choices{setting: "require", built: []string{"grant", "group", "consumer"}}
 )

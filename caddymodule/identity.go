@@ -19,12 +19,14 @@ const (
 	headerVersion
 	headerWiki
 	headerOwnerOnly
+	headerPages
 
 	numHeaders
 )
 
 var headerSuffixes = [numHeaders]string{
 	"User-Id", "User-Name", "Groups", "Grants", "Consumer-Key", "Consumer-Name", "Version", "Wiki", "Owner-Only",
+	"Pages",
 }
 
 // maxIdentity bounds names and values of the identity headers together, in bytes: servers refuse requests with
@@ -51,17 +53,20 @@ func (n *names) setHeaders(h http.Header, d *validator.Decision) bool {
 	if id.OwnerOnly {
 		values[headerOwnerOnly] = "true"
 	}
+	values[headerPages] = encodeList(id.Pages)
+	// A header that has nothing to say is absent. But a list of no pages says that none may be acted on.
+	present := func(i int) bool { return values[i] != "" || i == headerPages && id.Pages != nil }
 	total := 0
 	for i, value := range values {
-		if value != "" {
+		if present(i) {
 			total += len(n.headers[i]) + len(value)
 		}
 	}
 	if total > maxIdentity {
 		return false
 	}
-	for i, value := range values {
-		if value != "" {
+	for i := range values {
+		if present(i) {
 			h[n.headers[i]] = values[i : i+1 : i+1]
 		}
 	}

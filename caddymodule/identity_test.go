@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,5 +109,34 @@ func TestIdentityIsSetNotAdded(t *testing.T) {
 	h := http.Header{"X-Oauth-User-Id": {"1"}}
 	if !n.setHeaders(h, &d) || len(h["X-Oauth-User-Id"]) != 1 || h.Get("X-OAuth-User-Id") != "42" {
 		t.Errorf("X-OAuth-User-Id is %q", h["X-Oauth-User-Id"])
+	}
+}
+
+// No list of pages, and a list of none, are not the same.
+func TestPages(t *testing.T) {
+	for _, test := range []struct {
+		pages []string
+		want  []string
+	}{{nil, nil}, {[]string{}, []string{""}}, {[]string{"Talk:A, B", "Café"}, []string{"Talk:A%2C B,Caf%C3%A9"}}} {
+		d := allow()
+		d.Identity.Pages = test.pages
+		s := newShell(t, &Handler{}, d)
+		r := get("/")
+		r.Header["X-Oauth-Pages"] = []string{"Everything"}
+		if _, err := s.serve(t, r); err != nil {
+			t.Fatal(err)
+		}
+		if got, found := s.passed.Header["X-Oauth-Pages"]; !slices.Equal(got, test.want) || found != (test.want != nil) {
+			t.Errorf("%q: got %q", test.pages, got)
+		}
+		if got := s.repl.ReplaceAll("{http.auth.user.pages}", ""); got != strings.Join(test.want, "") {
+			t.Errorf("%q: placeholder %q", test.pages, got)
+		}
+	}
+	d := allow()
+	d.Identity.Pages = []string{strings.Repeat("a", maxIdentity)}
+	s := newShell(t, &Handler{}, d)
+	if response, _ := s.serve(t, get("/")); problemIn(t, response).Reason != "identity_too_large" {
+		t.Error("too many pages pass")
 	}
 }

@@ -23,10 +23,10 @@ func init() {
 //
 // Request headers (with the default prefix, each absent when it has nothing to say): `X-OAuth-User-Id` (central
 // id), `X-OAuth-User-Name`, `X-OAuth-Groups`, `X-OAuth-Grants`, `X-OAuth-Consumer-Key`, `X-OAuth-Consumer-Name`,
-// `X-OAuth-Version` (`1.0a` or `2.0`), `X-OAuth-Wiki`, `X-OAuth-Owner-Only` (`true`). Whatever a client sends
-// under such names, in any spelling that a backend could take for them, is removed first, from headers and
-// trailers, also where a request passes without a credential. In values, bytes outside 0x20 to 0x7E, `%`, outer
-// blanks and, within lists, `,` are percent-encoded.
+// `X-OAuth-Version` (`1.0a` or `2.0`), `X-OAuth-Wiki`, `X-OAuth-Owner-Only` (`true`), `X-OAuth-Pages` (the only
+// pages that the app may act on; present and empty: none). Whatever a client sends under such names, in any spelling
+// that a backend could take for them, is removed first, from headers and trailers, also where a request passes without
+// a credential. In values, bytes outside 0x20 to 0x7E, `%`, outer blanks and, within lists, `,` are percent-encoded.
 //
 // Placeholders:
 //
@@ -40,6 +40,7 @@ func init() {
 // `{http.auth.user.consumer_name}` | Name of the consumer
 // `{http.auth.user.version}` | `1.0a` or `2.0`
 // `{http.auth.user.wiki}` | Id of the wiki
+// `{http.auth.user.pages}` | The only pages that the app may act on, comma-separated; empty also when it may on all
 // `{http.oauth.reason}` | Why the request was refused, as a stable name; `ok` when it was not
 //
 // Every setting that is a text may hold placeholders of the configuration, such as `{env.X}` and
@@ -118,8 +119,10 @@ type Handler struct {
 	// are still removed.
 	Headers string `json:"headers,omitempty"`
 
-	// How a refusal is answered: `problem` (default) writes RFC 9457 JSON, `caddy` sets the challenges and
-	// returns an error for handle_errors.
+	// How a refusal is answered: `problem` (default) writes RFC 9457 JSON. `mediawiki` writes what MediaWiki would
+	// have answered at a path that ends in api.php (status 200, `MediaWiki-API-Error`, and the error as JSON) or that
+	// has a segment rest.php (403, as the release does), for what is the client's fault; else as `problem`. `caddy`
+	// sets the challenges and returns an error for handle_errors.
 	Errors string `json:"errors,omitempty"`
 
 	// Realm of the challenges. Default: `MediaWiki`.

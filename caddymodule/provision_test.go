@@ -90,9 +90,9 @@ func TestConfigurationErrors(t *testing.T) {
 			"wiki: ", "base_url: ", "timestamp_window: ", "max_form_size: ", "cache size: ", "cache ttl: ", "nonces size: ", "nonces: unknown", "users: unknown", "require: unknown", "require group: value missing",
 		}},
 		{"not built yet", map[string]any{
-			"mode": "observe", "errors": "mediawiki", "nonces": map[string]any{"backend": "redis"},
+			"mode": "observe", "nonces": map[string]any{"backend": "redis"},
 		}, []string{
-			"mode observe is not built yet", "errors mediawiki is not built yet", "nonces redis is not built yet",
+			"mode observe is not built yet", "nonces redis is not built yet",
 		}},
 		{"users of another kind", map[string]any{"users": map[string]any{"database": "centralauth"}}, []string{"users local takes no database and no dsn"}},
 		{"centralauth in a file", map[string]any{"users": map[string]any{"source": "centralauth", "database": "centralauth"}}, []string{"users centralauth: SQLite has one database in a file"}},

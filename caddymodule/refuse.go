@@ -10,12 +10,22 @@ import (
 )
 
 // refuse answers a request that does not pass, or leaves the answer to handle_errors.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, reason validator.Reason) error {
-	h.challenges.Set(w.Header(), reason)
-	if !h.answerProblem {
-		// Caddy logs the error of a 5xx with its text, and puts it into placeholders.
-		return caddyhttp.Error(reason.Status(), errors.New(reason.String()))
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, d *validator.Decision, wiki string) error {
+	if h.answer == errorsMediaWiki {
+		site := validator.MediaWikiSite{Wiki: wiki, Release: h.releaseOf(wiki)}
+		asked := r.URL
+		if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.URL != nil {
+			asked = original.URL
+		}
+		if validator.WriteMediaWiki(w, r, *d, site, asked.Path, asked.RawQuery) {
+			return nil
+		}
 	}
-	validator.WriteProblem(w, r, reason)
+	h.challenges.Set(w.Header(), d.Reason)
+	if h.answer == errorsCaddy {
+		// Caddy logs the error of a 5xx with its text, and puts it into placeholders.
+		return caddyhttp.Error(d.Reason.Status(), errors.New(d.Reason.String()))
+	}
+	validator.WriteProblem(w, r, d.Reason)
 	return nil
 }

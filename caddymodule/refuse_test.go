@@ -22,7 +22,7 @@ func TestRefusals(t *testing.T) {
 			if reason.Status() == http.StatusServiceUnavailable {
 				d.Verdict = validator.Unavailable
 			}
-			for _, how := range []string{errorsProblem, errorsCaddy} {
+			for _, how := range []string{errorsProblem, errorsCaddy, errorsMediaWiki} {
 				s := newShell(t, &Handler{Errors: how}, d)
 				response, err := s.serve(t, get("/"))
 				if s.passed != nil {
@@ -113,5 +113,45 @@ func TestScopeAndRealm(t *testing.T) {
 	response, _ = s.serve(t, get("/"))
 	if got := response.Header.Get("Www-Authenticate"); strings.Contains(got, "scope=") {
 		t.Errorf("got %s", got)
+	}
+}
+
+// The client asked for api.php, whatever a rewrite has made of it; and its wiki's release words the answer.
+func TestRefusalsOfMediaWiki(t *testing.T) {
+	h := farm(map[string]Wiki{"enwiki": {MediaWiki: "1.43"}, "dewiki": {MediaWiki: "1.44"}})
+	h.Errors = errorsMediaWiki
+	s := newShell(t, h, deny(validator.WrongWiki))
+	outer := newShell(t, &Handler{Mode: modeStrip}, validator.Decision{})
+	outer.next = func(w http.ResponseWriter, r *http.Request) error {
+		rewritten := *r.URL
+		rewritten.Path, rewritten.RawQuery = "/backend", ""
+		r.URL = &rewritten
+		return s.ServeHTTP(w, r, s.next)
+	}
+	for _, test := range []struct {
+		target, wiki string
+		status       int
+		code, want   string
+	}{
+		{"/w/%61pi.php?formatversion=2", "enwiki", 200, "mwoauth-invalid-authorization-wrong-wiki", `not valid for enwiki","docref":`},
+		{"/w/api.php", "dewiki", 200, "mwoauth-invalid-authorization-wrong-wiki", `not valid for dewiki","*":`},
+		{"/w/rest.php/v1/page", "enwiki", 403, "", `{"error":"rest-read-denied"`},
+		{"/w/rest.php/v1/page", "dewiki", 403, "", `{"errorKey":"mwoauth-invalid-authorization-wrong-wiki","messageTranslations":{"en":"The authorization headers in your request are not valid for dewiki"}`},
+		{"/w/index.php", "dewiki", 403, "", `"reason":"wrong_wiki"`},
+		{"/w/api.php", "frwiki", 200, "mwoauth-invalid-authorization", "The request is for a wiki that is not served here"},
+	} {
+		r := get(test.target)
+		r.Host = test.wiki
+		response, err := outer.serve(t, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != test.status || response.Header.Get("MediaWiki-API-Error") != test.code || !strings.Contains(string(body), test.want) {
+			t.Errorf("%s of %s: %d %q %s %v", test.target, test.wiki, response.StatusCode, response.Header.Get("MediaWiki-API-Error"), body, err)
+		}
+		if response.Header.Get("Cache-Control") != "no-store" || !slices.Contains(response.Header["Vary"], "Authorization") || strings.Contains(string(body), "frwiki") {
+			t.Errorf("%s: %v %s", test.target, response.Header, body)
+		}
 	}
 }

@@ -89,6 +89,8 @@ func (o *outcome) placeholder(key string) (any, bool) {
 		return o.Protocol.Version(), true
 	case "wiki":
 		return id.Wiki, true
+	case "pages":
+		return encodeList(id.Pages), true
 	}
 	return nil, false
 }

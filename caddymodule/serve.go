@@ -39,7 +39,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, r)
 	default:
 		h.log.refused(r, &d, wiki)
-		return h.refuse(w, r, d.Reason)
+		return h.refuse(w, r, &d, wiki)
 	}
 }
 

@@ -33,7 +33,7 @@ type settings struct {
 	names            names
 	checkPreflight   bool
 	stripCredentials bool
-	answerProblem    bool
+	answer           string // of refusals
 	challenges       validator.Challenges
 }
 
@@ -59,7 +59,7 @@ func (h *Handler) resolve() (settings, error) {
 		names:            r.names(h.Headers),
 		checkPreflight:   r.choice(preflightChoice, h.CORSPreflight) == check,
 		stripCredentials: r.choice(credentialsChoice, h.Credentials) == strip,
-		answerProblem:    r.choice(errorsChoice, h.Errors) == errorsProblem,
+		answer:           r.choice(errorsChoice, h.Errors),
 	}
 	rules := r.choice(rulesChoice, h.Rules)
 	if mode == modeStrip {
