@@ -36,8 +36,8 @@ func (l *refusalLog) refused(r *http.Request, d *validator.Decision, wiki string
 	level := zapcore.InfoLevel
 	if d.Verdict == validator.Unavailable {
 		level = zapcore.ErrorLevel
-		if r.Context().Err() != nil {
-			level = zapcore.DebugLevel // the client has left: that is why
+		if r.Context().Err() != nil || isMismatch(d.Err) {
+			level = zapcore.DebugLevel // the client has left: that is why; or watched has said it
 		}
 	}
 	entry := l.log.Check(level, refusalMessages[d.Reason])

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 )
 
 func init() {
@@ -132,6 +133,7 @@ type Handler struct {
 	mistakes error // found by Provision, told by Validate
 	lease    atomic.Pointer[lease]
 	log      *refusalLog
+	logger   *zap.Logger
 }
 
 // Store is a database with MediaWiki's tables.

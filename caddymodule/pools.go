@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -26,7 +27,10 @@ var (
 	nonceMemories = caddy.NewUsagePool() // of *nonceMemory
 )
 
-type database struct{ *store.Pool }
+type database struct {
+	*store.Pool
+	health health
+}
 
 func (d *database) Destruct() error { return d.Close() }
 
@@ -96,7 +100,7 @@ func (h *Handler) enter() (*lease, error) {
 	if l := h.lease.Load(); l != nil && l.hold() {
 		return l, nil
 	}
-	return h.settings.open(zap.NewNop())
+	return h.settings.open(cmp.Or(h.logger, zap.NewNop()))
 }
 
 // open takes a lease: what the settings need from each pool, made where it is not there yet. It connects to
@@ -159,7 +163,7 @@ func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
 		}
 		tables := d.Wiki(w.place)
 		w.policy.SharedUserIDs = tables.SharedUserIDs()
-		l.verifiers[w.place.ID] = validator.New(w.policy, c.Store(tables, tables.Identity()), n, tokens[w.policy.Release])
+		l.verifiers[w.place.ID] = validator.New(w.policy, c.Store(watched{tables, tables.Identity(), &d.health, log}, tables.Identity()), n, tokens[w.policy.Release])
 	}
 	return l, nil
 }
@@ -182,7 +186,7 @@ func take[T caddy.Destructor](l *lease, pool *caddy.UsagePool, key string, const
 func (s *settings) takeDatabase(l *lease, c store.Config) (*database, error) {
 	return take(l, databases, s.databaseKey(c), func() (*database, error) {
 		p, err := store.Open(c)
-		return &database{p}, err
+		return &database{Pool: p}, err
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 // Caddy starts without it. What is wrong with the configuration is for Validate to say.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	log := ctx.Logger()
-	h.log = newRefusalLog(log)
+	h.logger, h.log = log, newRefusalLog(log)
 	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
