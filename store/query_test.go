@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -260,7 +261,14 @@ func TestEveryGrantIsNeeded(t *testing.T) {
 			if err := fails(); err != nil {
 				t.Fatalf("with all grants: %v", err)
 			}
-			for table, columns := range storetest.Columns(t, b) {
+			granted := storetest.Columns(t, b)
+			for _, columns := range granted {
+				slices.Sort(columns)
+			}
+			if read := store.Columns(s); !reflect.DeepEqual(read, granted) {
+				t.Errorf("reads %v, granted %v", read, granted)
+			}
+			for table, columns := range granted {
 				for _, column := range columns {
 					f.Deny(t, table, column)
 					err := fails()
@@ -335,6 +343,41 @@ func TestOtherCollations(t *testing.T) {
 					t.Errorf("found %+v", facts)
 				}
 			})
+		}
+	}
+}
+
+// TestOtherCollationsOfNames is the same for CentralAuth's names: those of others are found, and are not theirs.
+func TestOtherCollationsOfNames(t *testing.T) {
+	f := newFarm(t, storetest.Named(t, "MariaDB 1.39 CentralAuth"))
+	for table, columns := range map[string][]string{
+		"globaluser": {"gu_name"}, "localuser": {"lu_name", "lu_wiki"}, "user": {"user_name"},
+	} {
+		for _, column := range columns {
+			f.Exec(t, "ALTER TABLE "+f.Table(table)+" MODIFY "+column+" VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL")
+		}
+	}
+	s := f.Store(t)
+	for _, test := range []struct {
+		change          string
+		local, attached bool
+	}{
+		{"", true, true},
+		{"UPDATE " + f.Table("user") + " SET user_name = UPPER(user_name)", false, true},
+		{"UPDATE " + f.Table("localuser") + " SET lu_name = UPPER(lu_name)", false, false},
+		{"UPDATE " + f.Table("localuser") + " SET lu_name = CONCAT('User ', SUBSTR(lu_name, 6)), lu_wiki = 'ENWIKI'", false, false},
+		{"UPDATE " + f.Table("localuser") + " SET lu_wiki = 'enwiki'", false, true},
+	} {
+		if test.change != "" {
+			f.Exec(t, test.change)
+		}
+		facts, err := s.Lookup(t.Context(), f.oauth1)
+		if err != nil || facts.User == nil {
+			t.Fatalf("%s: %+v, %v", test.change, facts.User, err)
+		}
+		if u := facts.User; u.Local != test.local || u.Attached != test.attached || (len(u.Groups) == 0) == (u.Local || u.Attached) ||
+			(u.Blocked != 0) != u.Local {
+			t.Errorf("%s: %+v, want local %v, attached %v", test.change, u, test.local, test.attached)
 		}
 	}
 }
