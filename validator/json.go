@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -31,7 +32,7 @@ func (o object) values() []any {
 
 // decodeJSON reads one JSON text: object, []any, string, json.Number, bool or nil.
 func decodeJSON(raw []byte) (any, error) {
-	if !utf8.Valid(raw) { // the decoder would put U+FFFD where PHP refuses
+	if !utf8.Valid(raw) || !pairedSurrogates(raw) { // the decoder would put U+FFFD where PHP refuses
 		return nil, errJSON
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
@@ -44,6 +45,33 @@ func decodeJSON(raw []byte) (any, error) {
 		return nil, errJSON
 	}
 	return v, nil
+}
+
+// pairedSurrogates says whether every \u escape of half a UTF-16 pair has its other half after it.
+func pairedSurrogates(raw []byte) bool {
+	wantLow := false
+	for {
+		i := bytes.IndexByte(raw, '\\')
+		if wantLow && i != 0 {
+			return false
+		}
+		if i < 0 || len(raw) < i+2 {
+			return true
+		}
+		raw = raw[i+1:]
+		high, low := false, false
+		if raw[0] == 'u' && len(raw) >= 5 {
+			unit, _ := strconv.ParseUint(string(raw[1:5]), 16, 16) // what is no number, the decoder refuses
+			high, low = unit>>10 == 0xD800>>10, unit>>10 == 0xDC00>>10
+		}
+		if low != wantLow {
+			return false
+		}
+		wantLow = high
+		if raw = raw[1:]; high || low {
+			raw = raw[4:]
+		}
+	}
 }
 
 func decodeValue(d *json.Decoder, depth int) (any, error) {

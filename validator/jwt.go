@@ -121,21 +121,10 @@ func (j *JWT) readClaims(claims object) (Token, Reason) {
 	if t.Audience, ok = j.audience(claims["aud"]); !ok {
 		return Token{}, UnknownClient
 	}
-	switch sub := claims["sub"].(type) {
-	case nil:
-	case string:
-		t.Subject = sub
-	case json.Number:
-		t.Subject = string(sub)
-	default:
-		t.Subject = oddSubject
-	}
+	t.Subject = readSubject(claims["sub"])
 	t.Scopes = scopes(claims["scopes"])
 	return t, OK
 }
-
-// oddSubject stands for a sub that is neither text nor number: it names nobody, and is not absent either.
-const oddSubject = "\x00"
 
 // readTime reads a NumericDate (RFC 7519 section 2): a number, and no text, null, or what is beyond every float.
 // MediaWiki takes numeric texts too, but no time that PHP's clock cannot show.

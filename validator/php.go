@@ -189,10 +189,9 @@ func phpBearer(line string) string {
 	return strings.Trim(rest, " \t\n\r\x00\v")
 }
 
-// phpTarget is what MediaWiki makes of the request target: cut at "#", with one slash at its start; an absolute-form
-// target loses scheme and host.
+// phpTarget is what MediaWiki makes of the request target: with one slash at its start; an absolute-form target loses
+// scheme and host. It would cut it at a "#", but Apache answers 400 before: others read such a target otherwise.
 func phpTarget(target string) (path, query string, ok bool) {
-	target, _, _ = strings.Cut(target, "#")
 	if !strings.HasPrefix(target, "/") {
 		scheme, rest, found := strings.Cut(target, "://")
 		slash := strings.IndexByte(rest, '/')
@@ -202,7 +201,7 @@ func phpTarget(target string) (path, query string, ok bool) {
 		target = rest[slash:]
 	}
 	path, query, _ = strings.Cut("/"+strings.TrimLeft(target, "/"), "?")
-	return path, query, true
+	return path, query, !strings.Contains(target, "#")
 }
 
 // phpBaseURL is the URL that MediaWiki signs. With a $wgServer without a scheme, it is https for whoever says so.

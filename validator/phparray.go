@@ -255,10 +255,13 @@ func (t *phpTree) descend(key phpKey, known bool) *phpTree {
 	return child
 }
 
-// put sets a value under the key, or at the end of the array.
+// put sets a value under the key, or at the end of the array, unless that is the end of all integers.
 func (t *phpTree) put(key phpKey, known bool, node *phpNode) {
 	if !known {
 		key = phpKey{integer: t.next, isInt: true}
+		if t.values[key] != nil {
+			return
+		}
 	}
 	if t.values == nil {
 		t.values = map[phpKey]*phpNode{}
@@ -268,7 +271,7 @@ func (t *phpTree) put(key phpKey, known bool, node *phpNode) {
 	}
 	t.values[key] = node
 	if key.isInt && key.integer >= t.next {
-		t.next = key.integer + 1
+		t.next = max(key.integer, key.integer+1) // the greatest integer stays the next
 	}
 }
 

@@ -146,3 +146,26 @@ func TestMediaWikiError(t *testing.T) {
 		}
 	}
 }
+
+// TestClientAloneNamesNobody reads the sub of a client's own token as PHP does, up to 1.45: it must be no user's id.
+// With central ids PHP looks for the user of any sub that is not falsy, and dies when there is none.
+func TestClientAloneNamesNobody(t *testing.T) {
+	for _, tt := range []struct {
+		sub         any
+		own, shared Reason
+	}{
+		{nil, OK, OK}, {"", OK, OK}, {"0", OK, OK}, {0, OK, OK}, {0.0, OK, OK}, {false, OK, OK}, {[]any{}, OK, OK}, {map[string]any{}, OK, OK},
+		{"abc", OK, NoAcceptance}, {"00", OK, NoAcceptance}, {"0.9", OK, NoAcceptance}, {"0e1", OK, NoAcceptance}, {"--1", OK, NoAcceptance}, {" ", OK, NoAcceptance},
+		{"9", NoAcceptance, NoAcceptance}, {9, NoAcceptance, NoAcceptance}, {" 9", NoAcceptance, NoAcceptance}, {"-9", NoAcceptance, NoAcceptance},
+		{"9abc", NoAcceptance, NoAcceptance}, {"0.5e1", NoAcceptance, NoAcceptance}, {true, NoAcceptance, NoAcceptance}, {[]any{""}, NoAcceptance, NoAcceptance},
+	} {
+		for shared, want := range map[bool]Reason{false: tt.own, true: tt.shared} {
+			s := newBearerScene()
+			clientAlone(s)
+			s.claims["sub"], s.policy.SharedUserIDs = tt.sub, shared
+			if d := s.run(t); d.Reason != want || d.Identity.UserID != 0 {
+				t.Errorf("sub %#v, shared ids %v: %v, want %v", tt.sub, shared, d.Reason, want)
+			}
+		}
+	}
+}

@@ -3,8 +3,6 @@ package validator
 import (
 	"math"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -204,43 +202,6 @@ func notRevoked(h *hearing) Reason {
 	return OK
 }
 
-// subjectID reads the user id of a sub, for releases that ask whose it is: "123", or "mw:local:enwiki:123" with the
-// scope of this wiki's users. The id 0 is nobody's, or nobody asks. ok is false for a sub of another scope.
-func subjectID(p *Policy, sub string) (id uint64, ok bool) {
-	if p.Release < 46 || sub == "" {
-		return 0, true
-	}
-	text := sub
-	if strings.HasPrefix(sub, "mw:") {
-		colon := strings.LastIndexByte(sub, ':')
-		if sub[:colon] != "mw:"+p.userScope() {
-			return 0, false
-		}
-		text = sub[colon+1:]
-	}
-	id, err := strconv.ParseUint(text, 10, 64)
-	if p.Release == 46 {
-		return 0, err == nil || text == sub
-	}
-	return id, err == nil
-}
-
-// userScope names whose ids the user ids are, in the words of MediaWiki 1.45 and later.
-func (p *Policy) userScope() string {
-	if p.Users == CentralAuth {
-		return "CentralAuth:"
-	}
-	return "local:" + strings.ReplaceAll(p.Wiki, ":", "-")
-}
-
-func knownSubject(h *hearing) Reason {
-	id, ok := subjectID(h.p, h.c.Token.Subject)
-	if !ok || id != 0 && (h.f.Subject == nil || !h.f.Subject.Attached) {
-		return UnknownSubject
-	}
-	return OK
-}
-
 func knownClient(h *hearing) Reason {
 	client := h.f.Consumer
 	switch {
@@ -283,20 +244,10 @@ func accepted(h *hearing) Reason {
 // client. Up to 1.45 its token names no user; from 1.46 on it names the owner, who does not act.
 func clientItself(h *hearing) Reason {
 	h.consumer, h.wiki = h.f.Consumer, h.f.Consumer.Wiki
-	if h.consumer.OwnerOnly || h.p.Release < 46 && namesUser(h.c.Token.Subject) {
+	if h.consumer.OwnerOnly || h.p.Release < 46 && namesUser(h.p, h.c.Token.Subject) {
 		return NoAcceptance
 	}
 	return OK
-}
-
-// namesUser says whether PHP makes of a sub another number than 0.
-func namesUser(sub string) bool {
-	if sub == oddSubject {
-		return true
-	}
-	sub = strings.TrimLeft(strings.TrimLeft(sub, " \t\n\r\v\f"), "+-")
-	digits := strings.TrimLeft(sub, "0")
-	return digits != "" && '1' <= digits[0] && digits[0] <= '9'
 }
 
 // addressAllowed holds a consumer to its IP restrictions, for bearer tokens as for signed requests. MediaWiki itself
@@ -328,7 +279,7 @@ func covers(h *hearing, wiki string, otherwise Reason) Reason {
 // request is nobody's then. Up to 1.42 a name that is hidden is not found by a central id.
 func userExists(h *hearing) Reason {
 	a, u, release := h.f.Acceptance, h.user, h.p.Release
-	centralIDs := h.p.SharedUserIDs || h.p.Users == CentralAuth
+	centralIDs := h.p.centralIDs()
 	switch {
 	case a == nil: // the client itself
 		return OK

@@ -1,0 +1,91 @@
+package validator
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// oddSubject stands for a sub that is neither text nor number: it names nobody, and is not absent either.
+const oddSubject = "\x00"
+
+// readSubject reads a sub as text; what PHP takes for nothing is empty.
+func readSubject(sub any) string {
+	odd := true
+	switch sub := sub.(type) {
+	case string:
+		return sub
+	case json.Number:
+		if f, err := sub.Float64(); f != 0 || err != nil {
+			return string(sub)
+		}
+		return ""
+	case nil:
+		odd = false
+	case bool:
+		odd = sub
+	case []any:
+		odd = len(sub) > 0
+	case object:
+		odd = len(sub) > 0
+	}
+	if odd {
+		return oddSubject
+	}
+	return ""
+}
+
+// subjectID reads the user id of a sub, for releases that ask whose it is: "123", or "mw:local:enwiki:123" with the
+// scope of this wiki's users. The id 0 is nobody's, or nobody asks. ok is false for a sub of another scope.
+func subjectID(p *Policy, sub string) (id uint64, ok bool) {
+	if p.Release < 46 || sub == "" {
+		return 0, true
+	}
+	text := sub
+	if strings.HasPrefix(sub, "mw:") {
+		colon := strings.LastIndexByte(sub, ':')
+		if sub[:colon] != "mw:"+p.userScope() {
+			return 0, false
+		}
+		text = sub[colon+1:]
+	}
+	id, err := strconv.ParseUint(text, 10, 64)
+	if p.Release == 46 {
+		return 0, err == nil || text == sub
+	}
+	return id, err == nil
+}
+
+// userScope names whose ids the user ids are, in the words of MediaWiki 1.45 and later.
+func (p *Policy) userScope() string {
+	if p.Users == CentralAuth {
+		return "CentralAuth:"
+	}
+	return "local:" + strings.ReplaceAll(p.Wiki, ":", "-")
+}
+
+func knownSubject(h *hearing) Reason {
+	id, ok := subjectID(h.p, h.c.Token.Subject)
+	if !ok || id != 0 && (h.f.Subject == nil || !h.f.Subject.Attached) {
+		return UnknownSubject
+	}
+	return OK
+}
+
+// centralIDs says whether the user ids in the OAuth tables are not the wiki's own.
+func (p *Policy) centralIDs() bool { return p.SharedUserIDs || p.Users == CentralAuth }
+
+// namesUser says whether a client's own token, up to 1.45, is refused for its sub. PHP makes a number of it, which
+// must be 0. With central ids it looks for the user, and dies when there is none.
+func namesUser(p *Policy, sub string) bool {
+	switch {
+	case sub == "" || sub == "0":
+		return false
+	case sub == oddSubject || p.centralIDs():
+		return true
+	}
+	sub = strings.TrimLeft(sub, " \t\n\r\v\f")
+	f, _ := strconv.ParseFloat(sub[:phpNumberLength(sub)], 64)
+	return math.Trunc(f) != 0
+}
