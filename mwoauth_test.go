@@ -32,8 +32,8 @@ func TestExampleAdapts(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := adapt(t, "Caddyfile.example", string(text))
-	if n := strings.Count(out, `"handler":"oauth"`); n != 3 {
-		t.Errorf("%d oauth handlers, want 3", n)
+	if n := strings.Count(out, `"handler":"oauth"`); n != 4 {
+		t.Errorf("%d oauth handlers, want 4", n)
 	}
 	// It explains every subdirective: those that the module's own documentation lists.
 	source, err := os.ReadFile(filepath.Join("caddymodule", "caddyfile.go"))

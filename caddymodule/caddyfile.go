@@ -48,6 +48,19 @@ import (
 //	    public_key           <PEM or path...>
 //	    base_url             <scheme://host[:port]>|<//host[:port]>
 //	    mode                 required|optional|strip
+//	    consumer <key> {
+//	        id            <number>
+//	        name          <text>
+//	        version       <text>
+//	        owner         <central user id>
+//	        oauth_version 1|2
+//	        grants        <grant...>
+//	        secret_key    <raw secret>
+//	        rsa_key       <PEM or path>
+//	        wiki          <wiki id>|*
+//	        restrictions  <JSON>
+//	        owner_only
+//	    }
 //	    require              grant|group|consumer <value...>
 //	    block_disables_login on|off
 //	    timestamp_window     <duration>
@@ -67,8 +80,8 @@ import (
 //	}
 //
 // store, wiki, mediawiki and secret_key are required, but for `mode strip`. A subdirective that the site leaves
-// out is taken, whole, from the global option; require lines of both hold. Only require may be repeated. A size
-// is a number with one of the units B, kB, KiB, MB, MiB, GB and GiB.
+// out is taken, whole, from the global option; require lines of both hold. Only require and consumer may be
+// repeated. A size is a number with one of the units B, kB, KiB, MB, MiB, GB and GiB.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	var mistakes []error
@@ -93,6 +106,7 @@ func (h *Handler) subdirectives() map[string]subdirective {
 		"public_key":           texts(&h.PublicKey),
 		"base_url":             text(&h.BaseURL, checkBaseURL),
 		"mode":                 choice(&h.Mode, modeChoice),
+		"consumer":             h.readConsumer,
 		"require":              h.readRequire,
 		"block_disables_login": onOff(&h.BlockDisablesLogin),
 		"timestamp_window":     duration(&h.TimestampWindow),
@@ -253,7 +267,7 @@ func readBlock(d *caddyfile.Dispenser, known map[string]subdirective) error {
 		switch {
 		case !found:
 			return line.Errf("unknown subdirective %q", name)
-		case twice && name != "require":
+		case twice && name != "require" && name != "consumer":
 			return line.Errf("%s is given more than once", name)
 		}
 		return read(line)

@@ -20,6 +20,7 @@ type wiki struct {
 	place  store.Wiki
 	server *store.Config // where its own tables are, when that is another server than the store's
 	policy validator.Policy
+	apps   bool // whether it knows the apps that are kept in configuration
 }
 
 // requestPlaceholder gives the name of a placeholder that only a request can fill in, if the text is one.
@@ -80,7 +81,7 @@ func (r *resolver) wiki(s *settings, id string, from Wiki) wiki {
 		w.policy.BaseScheme, w.policy.BaseHost, _ = validator.ParseBaseURL(url)
 	}
 	if from.DSN != "" {
-		w.server = r.server(s.database, setting("dsn"), from.DSN)
+		w.server = r.server(s.database, "wiki "+id, from.DSN)
 	}
 	if s.database.Driver == sqlite && from.Database != "" {
 		r.check(errors.New(setting("SQLite has one database in a file: give no database, but a dsn where the wiki's tables are in another file")))

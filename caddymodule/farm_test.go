@@ -253,7 +253,7 @@ func TestFarmThroughCaddy(t *testing.T) {
 				dsn ` + filepath.Join(s.dir, "nowhere.sqlite") + `
 			}
 		}`
-	s.load(t, "", "map {http.request.header.X-Wiki} {asked} {\ntest testwiki\nother otherwiki\nlost lost\nmysql mysql\n}")
+	s.load(t, "", "map {http.request.header.X-Wiki} {asked} {\ntest testwiki\nother otherwiki\n~^(lost|mysql)$ $1\n}")
 	for _, test := range []struct {
 		wiki, url string
 		status    int

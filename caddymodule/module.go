@@ -88,6 +88,10 @@ type Handler struct {
 	// and only takes the identity headers away: for paths that the site leaves open.
 	Mode string `json:"mode,omitempty"`
 
+	// Apps that are kept in configuration (`$wgOAuthStaticApps`), since MediaWiki 1.47. They come before those of the
+	// database.
+	Consumers []Consumer `json:"consumers,omitempty"`
+
 	// What the identity must have, beside being proven. All must hold.
 	Require []Requirement `json:"require,omitempty"`
 
@@ -214,6 +218,45 @@ type Wiki struct {
 	// Where the wiki's own tables are, when that is another server than the store's. What the store says of TLS and
 	// connections, but not its replicas, holds for it too.
 	DSN string `json:"dsn,omitempty"`
+}
+
+// Consumer is an app that is kept in the wiki's configuration, with the settings that it has there.
+type Consumer struct {
+	// `consumerKey`: 32 lower-case hexadecimal digits, unlike any other's. Required.
+	Key string `json:"key,omitempty"`
+
+	// `id`, unlike any other's. Required.
+	ID int `json:"id,omitempty"`
+
+	// `name`. Required.
+	Name string `json:"name,omitempty"`
+
+	// `version` of the app. It decides nothing here.
+	Version string `json:"version,omitempty"`
+
+	// `userId`: central user id of the owner. Required.
+	Owner int `json:"owner,omitempty"`
+
+	// `oauthVersion`: 1 or 2. Required.
+	OAuthVersion int `json:"oauth_version,omitempty"`
+
+	// `grants` that the app asks for. They decide nothing here: what a user has granted counts, or a token's scopes.
+	Grants []string `json:"grants,omitempty"`
+
+	// `secretKey`, as it is there: clients of a wiki with a site key sign with another, made from it.
+	SecretKey string `json:"secret_key,omitempty"`
+
+	// `rsaKey`: PEM, or the path of a PEM file.
+	RSAKey string `json:"rsa_key,omitempty"`
+
+	// `wiki`: the only wiki that the app may be used on. Default: `*`, all.
+	Wiki string `json:"wiki,omitempty"`
+
+	// `restrictions` as JSON. Default: `{"IPAddresses":["0.0.0.0/0","::/0"]}`, none.
+	Restrictions string `json:"restrictions,omitempty"`
+
+	// `ownerOnly`: nobody but the owner may use it.
+	OwnerOnly bool `json:"owner_only,omitempty"`
 }
 
 // Requirement holds when the identity has one of the values.

@@ -163,7 +163,11 @@ func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
 		}
 		tables := d.Wiki(w.place)
 		w.policy.SharedUserIDs = tables.SharedUserIDs()
-		l.verifiers[w.place.ID] = validator.New(w.policy, c.Store(watched{tables, tables.Identity(), &d.health, log}, tables.Identity()), n, tokens[w.policy.Release])
+		facts := c.Store(watched{tables, tables.Identity(), &d.health, log}, tables.Identity())
+		if w.apps {
+			facts = validator.Configured(facts, s.apps)
+		}
+		l.verifiers[w.place.ID] = validator.New(w.policy, facts, n, tokens[w.policy.Release])
 	}
 	return l, nil
 }

@@ -101,7 +101,7 @@ func TestConfigurationErrors(t *testing.T) {
 		}, []string{"users centralauth: the database of CentralAuth's tables is missing"}},
 		{"centralauth, odd names", map[string]any{
 			"users": map[string]any{"source": "centralauth", "database": "a`b", "dsn": "hunter2@"}, "store": map[string]any{"driver": "mysql", "dsn": "u@tcp(db)/w"},
-		}, []string{"users centralauth: \"a`b\" is no name", "users centralauth dsn: dsn: "}},
+		}, []string{"users centralauth: \"a`b\" is no name", "users centralauth: dsn: "}},
 		{"a key that is none to PHP", map[string]any{"secret_key": "0", "mediawiki": "1.41"}, []string{"secret_key: up to 1.41 ", "$wgSecretKey"}},
 		{"a farm without wikis", map[string]any{"wiki": "{http.request.host}"}, []string{"wiki {http.request.host}: the wikis that it may be are missing"}},
 		{"wikis without a placeholder", map[string]any{"wikis": map[string]any{"dewiki": map[string]any{}}}, []string{"wiki enwiki: a block of wikis needs a placeholder of the request"}},
@@ -116,7 +116,7 @@ func TestConfigurationErrors(t *testing.T) {
 			},
 		}, []string{
 			"oauth needs mediawiki", "wiki: \"a wiki\" is no wiki id", "wiki x: database: \"a`b\"", "wiki x: table_prefix: \"a.\"", "base_url: \"x\"",
-			"mediawiki: unknown release \"2\"", "wiki x: dsn: dsn: ", "secret_key: up to 1.41 ",
+			"mediawiki: unknown release \"2\"", "wiki x: dsn: ", "secret_key: up to 1.41 ",
 		}},
 		{"a database within a file", map[string]any{"wiki": "{http.request.host}", "wikis": map[string]any{"x": map[string]any{"database": "x"}}}, []string{"wiki x: SQLite has one database in a file"}},
 		{"names of the store", map[string]any{

@@ -27,6 +27,7 @@ type settings struct {
 	policy           validator.Policy // likewise
 	placeholder      string           // of the request, that names the wiki of a farm
 	served           []wiki           // sorted by id
+	apps             []validator.Consumer
 	keys             []*rsa.PublicKey
 	cache            cache.Config
 	nonces           int64 // bytes
@@ -76,6 +77,7 @@ func (h *Handler) resolve() (settings, error) {
 	}
 	r.users(&s, h.Users)
 	r.wikis(&s, h)
+	r.apps(&s, h.Consumers)
 	if h.SecretKey != none {
 		r.siteKeys(&s, r.checked("secret_key", h.SecretKey, checkSecretKey))
 	}
@@ -247,14 +249,14 @@ func (r *resolver) users(s *settings, from *Users) {
 		r.check(errors.New("users centralauth: the database of CentralAuth's tables is missing"))
 	}
 	if u.DSN != "" {
-		s.central = r.server(s.database, "users centralauth dsn", u.DSN)
+		s.central = r.server(s.database, "users centralauth", u.DSN)
 	}
 }
 
 // server is another server than the store's, reached in the same way.
 func (r *resolver) server(like store.Config, setting, dsn string) *store.Config {
 	before := len(r.mistakes)
-	like.DSN, like.Replicas, like.OAuthDatabase = r.text(setting, dsn), nil, ""
+	like.DSN, like.Replicas, like.OAuthDatabase = r.text(setting+": dsn", dsn), nil, ""
 	if len(r.mistakes) == before && like.Driver != "" {
 		r.check(tryStore(setting, like))
 	}
@@ -271,17 +273,12 @@ var requirementKinds = map[string]validator.RequirementKind{
 func (r *resolver) publicKeys(values []string) []*rsa.PublicKey {
 	var keys []*rsa.PublicKey
 	for _, value := range values {
-		source, pem := "PEM", r.text("public_key", value)
-		switch {
-		case pem == "":
-			if value == "" {
-				r.check(errors.New("public_key: value missing"))
-			}
+		source, pem := r.pem("public_key", value)
+		if value == "" {
+			r.check(errors.New("public_key: value missing"))
+		}
+		if pem == "" {
 			continue
-		case !strings.Contains(pem, "-----BEGIN"):
-			if source, pem = pem, r.file("public_key", pem); pem == "" {
-				continue
-			}
 		}
 		parsed, err := validator.ParseIssuerKeys([]byte(pem))
 		if err != nil {
@@ -290,6 +287,16 @@ func (r *resolver) publicKeys(values []string) []*rsa.PublicKey {
 		keys = append(keys, parsed...)
 	}
 	return keys
+}
+
+// pem gives PEM that is a setting itself, or in the file that it names.
+func (r *resolver) pem(setting, value string) (source, pem string) {
+	switch pem = r.text(setting, value); {
+	case pem == "" || strings.Contains(pem, "-----BEGIN"):
+		return "PEM", pem
+	default:
+		return pem, r.file(setting, pem)
+	}
 }
 
 func (r *resolver) cache(from *Cache) cache.Config {

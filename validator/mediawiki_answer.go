@@ -26,7 +26,8 @@ func WriteMediaWiki(w http.ResponseWriter, r *http.Request, d Decision, site Med
 		return false
 	}
 	e := d.MediaWiki(site.Wiki)
-	status, body := http.StatusForbidden, any(nil)
+	status := http.StatusForbidden
+	var body any
 	switch segments := strings.Split(path, "/"); {
 	case segments[len(segments)-1] == "api.php":
 		// MediaWiki puts the error into an answer like any other.
