@@ -72,7 +72,9 @@ func (r *resolver) wiki(s *settings, id string, from Wiki) wiki {
 	setting := func(name string) string { return "wiki " + id + ": " + name }
 	w.place.ID, w.policy.Wiki = id, id
 	w.place.Database = r.checked(setting("database"), from.Database, checkDatabase(setting("database")))
-	w.place.TablePrefix = cmp.Or(r.checked(setting("table_prefix"), from.TablePrefix, checkDatabase(setting("table_prefix"))), w.place.TablePrefix)
+	if prefix := r.checked(setting("table_prefix"), from.TablePrefix, checkDatabase(setting("table_prefix"))); prefix != "" {
+		w.place.TablePrefix, w.place.OAuthTablePrefix = prefix, &s.wiki.TablePrefix
+	}
 	if release := r.checked(setting("mediawiki"), from.MediaWiki, checkRelease); release != "" {
 		w.policy.Release, _ = validator.ParseRelease(release)
 	}

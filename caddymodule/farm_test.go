@@ -165,6 +165,9 @@ func TestWikisOfAFarm(t *testing.T) {
 	}
 	var got []seen
 	for _, w := range s.served {
+		if prefix := w.place.OAuthTablePrefix; (prefix != nil) != (w.place.ID == "dewiki") || prefix != nil && *prefix != "mw_" {
+			t.Errorf("%s: prefix of the OAuth tables", w.place.ID)
+		}
 		if w.place.ID != w.policy.Wiki || w.place.Release != w.policy.Release || w.policy.SiteKey != "" || !w.policy.BlockDisablesLogin {
 			t.Errorf("%+v", w)
 		}

@@ -206,7 +206,7 @@ type Wiki struct {
 	// The database with the wiki's own tables, on the store's server or that of `dsn`.
 	Database string `json:"database,omitempty"`
 
-	// Prefix of the names of its own tables.
+	// Prefix of the names of its own tables. Those of OAuth keep the store's.
 	TablePrefix string `json:"table_prefix,omitempty"`
 
 	// What clients sign (`$wgServer`).

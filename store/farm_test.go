@@ -204,3 +204,35 @@ func TestReplicaWithoutTheUser(t *testing.T) {
 		t.Error("the OAuth tables are on another server, and its user ids are not central")
 	}
 }
+
+// TestPrefixOfTheOAuthTables has two wikis in one database, each with a prefix, and the OAuth tables under that of one.
+func TestPrefixOfTheOAuthTables(t *testing.T) {
+	w := storetest.Backend{Driver: wikidb.SQLite, Release: validator.Release139}.Open(t)
+	c := wikidb.NewConsumer(1, 1)
+	a := wikidb.NewAcceptance(1, c, 1)
+	for _, prefix := range []string{"meta_", "de_"} {
+		for _, statement := range wikidb.Schema(wikidb.SQLite, validator.Release139, prefix) {
+			w.Exec(t, statement)
+		}
+		w.Rows.Prefix = prefix
+		w.Insert(t, wikidb.User{ID: 1, Name: "of " + prefix})
+	}
+	w.Rows.Prefix = "meta_"
+	w.Insert(t, c, a)
+	pool := open(t, store.Config{Driver: "sqlite", DSN: w.Config.DSN})
+	key := validator.Key{Protocol: validator.OAuth1, Consumer: c.Key, Token: a.Token}
+	meta := pool.Wiki(store.Wiki{Release: 39, TablePrefix: "meta_"})
+	de := pool.Wiki(store.Wiki{Release: 39, TablePrefix: "de_", OAuthTablePrefix: new("meta_")})
+	for view, want := range map[*store.Store]string{meta: "of meta_", de: "of de_"} {
+		if got := name(t, view, key); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if meta.SharedUserIDs() || !de.SharedUserIDs() {
+		t.Error("whose ids the OAuth tables hold")
+	}
+	w.Exec(t, "DROP TABLE meta_oauth_registered_consumer")
+	if _, err := de.Lookup(t.Context(), key); err == nil || !strings.Contains(err.Error(), "meta_oauth_registered_consumer") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -28,12 +28,15 @@ var owners = map[string]string{
 
 // object finds which table is missing, or which column of which table. It is the last word of the message that may be
 // one: before it there may be the name of the user, who may be called alike.
-func (m Missing) object(prefix string) (table, column string) {
+func (m Missing) object(w *Wiki) (table, column string) {
 	words := strings.FieldsFunc(m.Message, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
 	})
 	for _, word := range slices.Backward(words) {
-		table := strings.TrimPrefix(word, prefix)
+		table := strings.TrimPrefix(word, w.TablePrefix)
+		if placeOf(table) == noPlace || placeOf(table) == placeOAuth {
+			table = strings.TrimPrefix(word, w.oauthPrefix())
+		}
 		isTable := placeOf(table) != noPlace
 		owner, _, _ := strings.Cut(word, "_")
 		switch {
@@ -92,7 +95,7 @@ var together = map[string][]string{"block": {"block", "block_target"}, "block_ta
 func (q *query) explain(ctx context.Context, on *server, r refusal) error {
 	s, m := q.store, r.missing
 	e := &SchemaError{Wiki: s.wiki.ID, Account: on.account(ctx, q.step.pool.driver), Message: m.Message}
-	table, _ := m.object(s.wiki.TablePrefix)
+	table, _ := m.object(&s.wiki)
 	if e.Account == "" || table == "" {
 		return e
 	}

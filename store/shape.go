@@ -88,7 +88,7 @@ var sides = []struct {
 
 // other says which bit of the shape may be the other way round, given what is missing; 0: none.
 func (s *Store) other(asked shape, m Missing) shape {
-	table, column := m.object(s.wiki.TablePrefix)
+	table, column := m.object(&s.wiki)
 	for _, side := range sides {
 		names := side.without
 		if asked&side.bit != 0 {

@@ -63,6 +63,7 @@ func TestWikiNames(t *testing.T) {
 		{Database: "a\x00"},
 		{TablePrefix: "mw_`"},
 		{TablePrefix: "x."},
+		{TablePrefix: "x", OAuthTablePrefix: new("x.")},
 		{TablePrefix: "--{"},
 		{TablePrefix: strings.Repeat("p", 65)},
 	} {
@@ -104,16 +105,17 @@ func TestIdentities(t *testing.T) {
 		config store.Config
 		wiki   store.Wiki
 	}{
-		"base":     {base, wiki},
-		"host":     {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "db.", "db2.", 1)}, wiki},
-		"user":     {store.Config{Driver: "mysql", DSN: "x" + dsn}, wiki},
-		"dsn db":   {store.Config{Driver: "mysql", DSN: dsn + "x"}, wiki},
-		"oauth db": {store.Config{Driver: "mysql", DSN: dsn, OAuthDatabase: "meta"}, wiki},
-		"replica":  {store.Config{Driver: "mysql", DSN: dsn, Replicas: []string{dsn}}, wiki},
-		"database": {base, store.Wiki{Release: validator.Release147, Database: "dewiki"}},
-		"prefix":   {base, store.Wiki{Release: validator.Release147, TablePrefix: "mw_"}},
-		"release":  {base, store.Wiki{Release: validator.Release139}},
-		"sqlite":   {store.Config{Driver: "sqlite", DSN: "wiki.sqlite"}, wiki},
+		"base":         {base, wiki},
+		"host":         {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "db.", "db2.", 1)}, wiki},
+		"user":         {store.Config{Driver: "mysql", DSN: "x" + dsn}, wiki},
+		"dsn db":       {store.Config{Driver: "mysql", DSN: dsn + "x"}, wiki},
+		"oauth db":     {store.Config{Driver: "mysql", DSN: dsn, OAuthDatabase: "meta"}, wiki},
+		"replica":      {store.Config{Driver: "mysql", DSN: dsn, Replicas: []string{dsn}}, wiki},
+		"database":     {base, store.Wiki{Release: validator.Release147, Database: "dewiki"}},
+		"prefix":       {base, store.Wiki{Release: validator.Release147, TablePrefix: "mw_"}},
+		"oauth prefix": {base, store.Wiki{Release: validator.Release147, OAuthTablePrefix: new("mw_")}},
+		"release":      {base, store.Wiki{Release: validator.Release139}},
+		"sqlite":       {store.Config{Driver: "sqlite", DSN: "wiki.sqlite"}, wiki},
 
 		"id":                 {base, store.Wiki{Release: validator.Release147, ID: "dewiki"}},
 		"server":             {base, store.Wiki{Release: validator.Release147, Server: open(t, base)}},

@@ -12,8 +12,10 @@ import (
 type Wiki struct {
 	ID       string // wiki id; CentralAuth's tables know the wiki by it
 	Database string // of the wiki's tables; empty: the DSN's own
-	// TablePrefix is $wgDBprefix. It holds for the OAuth tables too.
-	TablePrefix string
+	// TablePrefix is $wgDBprefix. It holds for the OAuth tables too, unless they have their own: the prefix of the wiki
+	// that they belong to.
+	TablePrefix      string
+	OAuthTablePrefix *string
 	// Release says which tables are looked for first. Others are found, where the wiki has those.
 	Release validator.Release
 	// Users says whose ids the OAuth tables hold: this wiki's, or CentralAuth's.
@@ -55,12 +57,19 @@ func (p *Pool) Wiki(w Wiki) *Store {
 	s.addStep(s.server(), wikiTables)
 	s.err = s.check()
 	s.names[placeWiki] = qualifier(w.Database, w.TablePrefix)
-	s.names[placeOAuth] = qualifier(p.cfg.OAuthDatabase, w.TablePrefix)
+	s.names[placeOAuth] = qualifier(p.cfg.OAuthDatabase, w.oauthPrefix())
 	s.names[placeCentral] = qualifier(w.CentralAuthDatabase, "")
 	if w.CentralAuthDatabase == "" && w.CentralAuthServer == nil {
 		s.names[placeCentral] = qualifier("", w.TablePrefix)
 	}
 	return s
+}
+
+func (w *Wiki) oauthPrefix() string {
+	if w.OAuthTablePrefix != nil {
+		return *w.OAuthTablePrefix
+	}
+	return w.TablePrefix
 }
 
 // addStep reads the parts on the server: with the step before, where that is asked anyway.
@@ -104,6 +113,9 @@ func (s *Store) check() error {
 	if s.wiki.Users == validator.CentralAuth && s.wiki.ID == "" {
 		return fmt.Errorf("users centralauth: the wiki has no id")
 	}
+	if err := checkName("table_prefix of the OAuth tables", s.wiki.oauthPrefix()); err != nil {
+		return err
+	}
 	return checkName("table_prefix", s.wiki.TablePrefix)
 }
 
@@ -120,6 +132,9 @@ func qualifier(database, prefix string) string {
 // holds no secret.
 func (s *Store) Identity() string {
 	id := fmt.Sprintf("%s wiki=%q database=%q prefix=%q mediawiki=%s", s.pool.Identity(), s.wiki.ID, s.wiki.Database, s.wiki.TablePrefix, s.wiki.Release)
+	if prefix := s.wiki.oauthPrefix(); prefix != s.wiki.TablePrefix {
+		id += fmt.Sprintf(" oauth_prefix=%q", prefix)
+	}
 	if s.wiki.Server != nil {
 		id += fmt.Sprintf(" server=(%s)", s.wiki.Server.Identity())
 	}
@@ -133,12 +148,13 @@ func (s *Store) Identity() string {
 	return id
 }
 
-// SharedUserIDs says whether the OAuth tables are in another database than the wiki's own, so that user ids
-// are central ones.
+// SharedUserIDs says whether the OAuth tables are in another database than the wiki's own, or under another prefix, so
+// that user ids are central ones.
 func (s *Store) SharedUserIDs() bool {
 	own, database := s.server(), s.wiki.Database
 	if database == "" {
 		database = own.primary.Database
 	}
-	return own.cfg.Driver != s.pool.cfg.Driver || own.primary.Address != s.pool.primary.Address || database != s.pool.oauthDatabase()
+	return own.cfg.Driver != s.pool.cfg.Driver || own.primary.Address != s.pool.primary.Address || database != s.pool.oauthDatabase() ||
+		s.wiki.TablePrefix != s.wiki.oauthPrefix()
 }
