@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/cache"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
@@ -285,6 +287,38 @@ func TestFarmThroughCaddy(t *testing.T) {
 		}
 		if response.StatusCode != test.status || !strings.Contains(got, test.want) {
 			t.Errorf("%s, signed for %s: %d %s", test.wiki, test.url, response.StatusCode, got)
+		}
+	}
+}
+
+// Through Caddy: whose id it is says CentralAuth's own server, and nobody else when it is down.
+func TestCentralAuthThroughCaddy(t *testing.T) {
+	s := newSite(t)
+	central := filepath.Join(s.dir, "central.sqlite")
+	db, err := sql.Open("sqlite", central)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for _, statement := range append(
+		wikidb.CentralAuthSchema(wikidb.SQLite, validator.Release147, ""),
+		"INSERT INTO globaluser (gu_id, gu_name, gu_locked, gu_hidden_level) VALUES (7, 'Global', 0, 0)",
+		"INSERT INTO localuser (lu_wiki, lu_name) VALUES ('testwiki', 'Global')",
+	) {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for dsn, want := range map[string]string{central: "200 Global", filepath.Join(s.dir, "nowhere.sqlite"): "503 "} {
+		s.load(t, "users centralauth {\ndsn "+dsn+"\n}", "")
+		s.seen.Store(nil)
+		response, _ := do(t, s.signed(t, http.MethodGet, "/", nil))
+		name := ""
+		if seen := s.seen.Load(); seen != nil {
+			name = seen.Header.Get("X-OAuth-User-Name")
+		}
+		if got := fmt.Sprint(response.StatusCode, " ", name); got != want {
+			t.Errorf("%s: got %q, want %q", filepath.Base(dsn), got, want)
 		}
 	}
 }
