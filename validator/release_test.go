@@ -154,10 +154,28 @@ func TestClientAloneNamesNobody(t *testing.T) {
 		sub         any
 		own, shared Reason
 	}{
-		{nil, OK, OK}, {"", OK, OK}, {"0", OK, OK}, {0, OK, OK}, {0.0, OK, OK}, {false, OK, OK}, {[]any{}, OK, OK}, {map[string]any{}, OK, OK},
-		{"abc", OK, NoAcceptance}, {"00", OK, NoAcceptance}, {"0.9", OK, NoAcceptance}, {"0e1", OK, NoAcceptance}, {"--1", OK, NoAcceptance}, {" ", OK, NoAcceptance},
-		{"9", NoAcceptance, NoAcceptance}, {9, NoAcceptance, NoAcceptance}, {" 9", NoAcceptance, NoAcceptance}, {"-9", NoAcceptance, NoAcceptance},
-		{"9abc", NoAcceptance, NoAcceptance}, {"0.5e1", NoAcceptance, NoAcceptance}, {true, NoAcceptance, NoAcceptance}, {[]any{""}, NoAcceptance, NoAcceptance},
+		{nil, OK, OK},
+		{"", OK, OK},
+		{"0", OK, OK},
+		{0, OK, OK},
+		{0.0, OK, OK},
+		{false, OK, OK},
+		{[]any{}, OK, OK},
+		{map[string]any{}, OK, OK},
+		{"abc", OK, NoAcceptance},
+		{"00", OK, NoAcceptance},
+		{"0.9", OK, NoAcceptance},
+		{"0e1", OK, NoAcceptance},
+		{"--1", OK, NoAcceptance},
+		{" ", OK, NoAcceptance},
+		{"9", NoAcceptance, NoAcceptance},
+		{9, NoAcceptance, NoAcceptance},
+		{" 9", NoAcceptance, NoAcceptance},
+		{"-9", NoAcceptance, NoAcceptance},
+		{"9abc", NoAcceptance, NoAcceptance},
+		{"0.5e1", NoAcceptance, NoAcceptance},
+		{true, NoAcceptance, NoAcceptance},
+		{[]any{""}, NoAcceptance, NoAcceptance},
 	} {
 		for shared, want := range map[bool]Reason{false: tt.own, true: tt.shared} {
 			s := newBearerScene()

@@ -50,7 +50,7 @@ type site struct {
 // sites are the variants that a gateway can be configured like, as fixtures.json describes them.
 func sites(f fixtures) map[string]site {
 	const base = "http://127.0.0.1:8039"
-	central := "users centralauth centralauth"
+	central := "users centralauth centralauth" //nolint:dupword // the source of users, and the name of its database
 	return map[string]site{
 		"main":           {"enwiki", base, f.OAuthSecretKey, ""},
 		"blockdisables":  {"enwiki", base, f.OAuthSecretKey, "block_disables_login on"},
