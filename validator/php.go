@@ -44,10 +44,14 @@ func (r php) read(c *Claim, p *Policy, request *Request) Reason {
 		return MalformedTarget
 	}
 	c.header, c.query = line, query
-	if reason := r.merge(c, "", MalformedTarget); reason != OK {
+	if reason := r.formUse(c, request); reason != OK {
 		return reason
 	}
-	return r.formUse(c, request)
+	reason := r.merge(c, "", MalformedTarget)
+	if reason == DuplicateParameter && c.form != formUnused {
+		return OK // the form has the last word
+	}
+	return reason
 }
 
 // formUse finds out whether the body is a form, in PHP's eyes. A header that names consumer and token has the last
@@ -83,12 +87,13 @@ func (php) merge(c *Claim, form string, tooMany Reason) Reason {
 	c.InQuery = !inHeader && holdsSignature(c.query)
 	c.oauth = [numFields]string{}
 	c.params = c.params[:0]
+	reason := OK
 	for _, e := range all.entries {
 		f, protocol := fieldOf(e.key.name)
-		if protocol && e.value.list != nil {
-			return DuplicateParameter // most of these crash MediaWiki
-		}
-		if protocol {
+		switch {
+		case protocol && e.value.list != nil:
+			reason = DuplicateParameter // most of these crash MediaWiki
+		case protocol:
 			c.oauth[f] = e.value.text
 		}
 		if protocol && f == fieldSignature {
@@ -96,7 +101,7 @@ func (php) merge(c *Claim, form string, tooMany Reason) Reason {
 		}
 		c.params = e.appendTo(c.params)
 	}
-	return OK
+	return reason
 }
 
 // missing is PHP's empty().

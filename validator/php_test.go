@@ -219,6 +219,16 @@ func TestMediaWikiReads(t *testing.T) {
 			s.request.Method, s.form, s.request.ContentType = "POST", "a=1", []string{"Application/x-www-form-urlencoded"}
 		}, allowed, BadSignature},
 		{"list in a form", newScene, func(s *scene) { s.request.Method, s.form = "POST", "oauth_nonce=1&oauth_nonce=2" }, DuplicateParameter, BadSignature},
+		{"version 2 in the query, 1.0 in the form", newScene, func(s *scene) {
+			s.request.Method, s.form = "POST", "oauth_version=1.0"
+			resigned("oauth_version=", "version=")(s)
+			s.url += "&oauth_version=2.0"
+		}, SplitParameters, BadSignature},
+		{"list in the query, text in the form", newScene, func(s *scene) {
+			s.request.Method, s.form = "POST", "oauth_nonce=n"
+			resigned("oauth_nonce=", "nonce=")(s)
+			s.url += "&oauth_nonce[]=1"
+		}, MissingNonce, BadSignature},
 		{"path with two slashes", newScene, func(s *scene) { s.url = "https://wiki.example.org//w/api.php" }, allowed, BadSignature},
 		{"body hash of another body", newScene, func(s *scene) {
 			s.request.Method, s.form, s.request.ContentType = "POST", `{"a":1}`, []string{"application/json"}
@@ -340,7 +350,7 @@ func TestMediaWikiRSA(t *testing.T) {
 	for name, change := range map[string]func(string) string{
 		"as sent":    func(sig string) string { return sig },
 		"no padding": func(sig string) string { return strings.ReplaceAll(sig, "%3D", "") },
-		"a blank":    func(sig string) string { return sig[:2] + "%20" + sig[2:] },
+		"a blank":    func(sig string) string { return "%20" + sig },
 		"other":      func(sig string) string { return sig + "%21%21" },
 		"line break": func(sig string) string { return sig + "%0A" },
 	} {

@@ -79,10 +79,10 @@ func (v *Verifier) prepare(c *Claim, r *Request) Reason {
 		}
 	}
 	for _, rule := range proofs[c.Protocol] {
-		if !rule.free {
-			if v.policy.Rules == MediaWiki {
-				return OK // whose first objection counts
-			}
+		switch {
+		case v.policy.Rules == MediaWiki && (!rule.free || c.form == formSigned):
+			return OK // its first objection counts; and a form yet to be read has a say in what the query holds
+		case !rule.free:
 			continue
 		}
 		if reason := rule.objection(&h); reason != OK {
