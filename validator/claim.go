@@ -80,12 +80,15 @@ const (
 
 // Parse reads the credential of a request. It decides nothing: its reasons say only what it cannot read. It
 // does not read the body; where the signature covers a form, the form is still to be added to the claim.
-func Parse(p Policy, r Request) (Claim, Reason) { return parse(&p, &r) }
-
-func parse(p *Policy, r *Request) (Claim, Reason) {
-	c := Claim{clientIP: r.ClientIP, spoofableIP: r.SpoofableIP}
-	reason := p.reader().read(&c, p, r)
+func Parse(p Policy, r Request) (Claim, Reason) {
+	var c Claim
+	reason := c.parse(&p, &r)
 	return c, reason
+}
+
+func (c *Claim) parse(p *Policy, r *Request) Reason {
+	c.clientIP, c.spoofableIP = r.ClientIP, r.SpoofableIP
+	return p.reader().read(c, p, r)
 }
 
 // reader reads what clients write: by the standards, or as MediaWiki does. All else is the same for both.

@@ -63,19 +63,19 @@ var (
 // nonce is not its business: one is used up only by a request that would pass.
 func Decide(p Policy, now time.Time, c Claim, f Facts) Decision {
 	p.siteMACs = newMACs(p.SiteKey)
-	return decide(&p, now, &c, &f)
+	h := hearing{p: &p, now: now, c: &c, f: &f}
+	return h.decide()
 }
 
-func decide(p *Policy, now time.Time, c *Claim, f *Facts) Decision {
-	h := hearing{p: p, now: now, c: c, f: f}
-	for _, rules := range [...][]rule{proofs[c.Protocol], common} {
+func (h *hearing) decide() Decision {
+	for _, rules := range [...][]rule{proofs[h.c.Protocol], common} {
 		for _, rule := range rules {
-			if reason := rule.objection(&h); reason != OK {
-				return c.deny(reason)
+			if reason := rule.objection(h); reason != OK {
+				return h.c.deny(reason)
 			}
 		}
 	}
-	d := c.deny(OK)
+	d := h.c.deny(OK)
 	d.Verdict = Allow
 	d.Identity = h.identity()
 	return d

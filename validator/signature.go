@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"hash"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -22,10 +21,14 @@ const (
 
 // scratch holds the buffers of one signature check.
 type scratch struct {
-	base, key []byte
+	base, key, secret []byte
+	sum               [sha1.Size]byte
+	text              [28]byte // of a sum, in base64
 }
 
-var scratches = sync.Pool{New: func() any { return &scratch{base: make([]byte, 0, 2048), key: make([]byte, 0, 128)} }}
+var scratches = sync.Pool{New: func() any {
+	return &scratch{base: make([]byte, 0, 2048), key: make([]byte, 0, 128), secret: make([]byte, 0, 64)}
+}}
 
 // maxScratch keeps the buffer of one large form from staying in the pool for ever.
 const maxScratch = 64 << 10
@@ -35,7 +38,8 @@ func (c *Claim) signed(p *Policy, consumer *Consumer, acceptance *Acceptance) bo
 	s := scratches.Get().(*scratch)
 	defer func() {
 		if cap(s.base) <= maxScratch {
-			clear(s.key)
+			clear(s.key[:cap(s.key)])
+			clear(s.secret[:cap(s.secret)])
 			scratches.Put(s)
 		}
 	}()
@@ -48,30 +52,28 @@ func (c *Claim) signed(p *Policy, consumer *Consumer, acceptance *Acceptance) bo
 	if p.SiteKey == "" && (consumer.Secret == "" || acceptance.Secret == "") {
 		return false
 	}
-	s.key = p.appendEffectiveSecret(s.key[:0], consumer.Secret)
+	s.key = s.appendEffectiveSecret(s.key[:0], p, consumer.Secret)
 	s.key = append(s.key, '&')
-	s.key = p.appendEffectiveSecret(s.key, acceptance.Secret)
+	s.key = s.appendEffectiveSecret(s.key, p, acceptance.Secret)
 	mac := hmac.New(sha1.New, s.key)
 	mac.Write(s.base)
-	var sum [sha1.Size]byte
-	var text [28]byte // of a SHA-1 sum in base64
-	base64.StdEncoding.Encode(text[:], mac.Sum(sum[:0]))
-	return hmac.Equal(text[:], []byte(c.oauth[fieldSignature]))
+	base64.StdEncoding.Encode(s.text[:], mac.Sum(s.sum[:0]))
+	return hmac.Equal(s.text[:], []byte(c.oauth[fieldSignature]))
 }
 
 // appendEffectiveSecret appends, percent-encoded, the secret that a client was given for a stored one: the
 // hex of its HMAC-SHA1 under the site key, or without a site key the stored secret as it is. It is made anew
 // for every request: a cache of effective secrets would be a cache of passwords.
-func (p *Policy) appendEffectiveSecret(key []byte, stored string) []byte {
+func (s *scratch) appendEffectiveSecret(key []byte, p *Policy, stored string) []byte {
 	if p.SiteKey == "" {
 		return appendEncodedString(key, stored)
 	}
 	mac := p.siteMACs.Get().(hash.Hash)
 	defer p.siteMACs.Put(mac)
 	mac.Reset()
-	_, _ = io.WriteString(mac, stored)
-	var sum [sha1.Size]byte
-	return hex.AppendEncode(key, mac.Sum(sum[:0]))
+	s.secret = append(s.secret[:0], stored...)
+	mac.Write(s.secret)
+	return hex.AppendEncode(key, mac.Sum(s.sum[:0]))
 }
 
 // newMACs returns a pool of HMAC-SHA1 under the site key: its key schedule is the same for every request.

@@ -2,6 +2,7 @@ package validator
 
 import (
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -46,7 +47,7 @@ func (s standard) read(c *Claim, p *Policy, r *Request) Reason {
 }
 
 func (standard) readOAuth1(c *Claim, r *Request, header, query string) Reason {
-	c.params = make([]param, 0, 16)
+	c.params = slices.Grow(c.params, 16)
 	reason := OK
 	malformed := authParams(header, func(name, value string) {
 		// The realm is no parameter of the signature (RFC 5849 section 3.4.1.3.1).

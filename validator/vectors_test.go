@@ -132,7 +132,7 @@ func TestEffectiveSecrets(t *testing.T) {
 		consumerSecret: "e995833b7565374d6bed17414a49fb56811884fc",
 		tokenSecret:    "89c99f9aea2ab6da17b81439d98966f29f3403ed",
 	} {
-		if got := string(p.appendEffectiveSecret(nil, stored)); got != want {
+		if got := string(new(scratch).appendEffectiveSecret(nil, &p, stored)); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync"
 	"time"
 )
 
@@ -32,41 +33,71 @@ const maxUnprovenForm = 64 << 10
 // Verify decides about one request. It asks the store at most once, and reads the body only where the
 // signature covers it. Whether an Anonymous verdict may pass is the caller's to say.
 func (v *Verifier) Verify(ctx context.Context, r Request) Decision {
-	p := &v.policy
-	c, reason := parse(p, &r)
-	if reason != OK {
+	t := trials.Get().(*trial)
+	defer t.end()
+	t.r = r
+	t.h = hearing{p: &v.policy, c: &t.c, f: &t.f}
+	return v.try(ctx, t)
+}
+
+// trial is what is known of one request while it is looked at. It is used again for another, empty.
+type trial struct {
+	r Request
+	c Claim
+	f Facts
+	h hearing
+}
+
+var trials = sync.Pool{New: func() any { return new(trial) }}
+
+// end puts the trial back. Nothing of a credential stays behind, and no room of a large form.
+func (t *trial) end() {
+	params := t.c.params[:cap(t.c.params)]
+	clear(params)
+	*t = trial{}
+	if len(params) <= 64 {
+		t.c.params = params[:0]
+	}
+	trials.Put(t)
+}
+
+func (v *Verifier) try(ctx context.Context, t *trial) Decision {
+	p, c := &v.policy, &t.c
+	if reason := c.parse(p, &t.r); reason != OK {
 		return c.deny(reason)
 	}
 	if c.Protocol == NoProtocol {
 		return Decision{Verdict: Anonymous, Reason: NoCredentials}
 	}
-	if reason := v.prepare(&c, &r); reason != OK {
+	t.h.now = v.now()
+	if reason := v.prepare(t); reason != OK {
 		return c.deny(reason)
 	}
-	facts, err := v.store.Lookup(ctx, c.key(p))
-	if err != nil {
+	var err error
+	if t.f, err = v.store.Lookup(ctx, c.key(p)); err != nil {
 		return c.unavailable(StoreUnavailable, err)
 	}
 	// Only now, that consumer and token are known: a stranger's form costs us nothing.
-	if c.form == formSigned && facts.Consumer != nil && facts.Acceptance != nil {
-		if reason := c.readForm(p, &r, p.MaxFormSize); reason != OK {
+	if c.form == formSigned && t.f.Consumer != nil && t.f.Acceptance != nil {
+		if reason := c.readForm(p, &t.r, p.MaxFormSize); reason != OK {
 			return c.deny(reason)
 		}
 	}
-	d := decide(p, v.now(), &c, &facts)
+	t.h.now = v.now() // lookup and form may have taken their time
+	d := t.h.decide()
 	if d.Verdict == Allow && c.Protocol == OAuth1 {
-		if reason := c.checkBody(&r, p.MaxFormSize); reason != OK {
+		if reason := c.checkBody(&t.r, p.MaxFormSize); reason != OK {
 			return c.deny(reason)
 		}
-		return v.useNonce(ctx, &c, d)
+		return v.useNonce(ctx, c, d)
 	}
 	return d
 }
 
 // prepare does what needs no lookup: it verifies a bearer token, reads a form that holds the credential, and
 // asks the rules that need no facts, so that a stale or misshapen request costs no query.
-func (v *Verifier) prepare(c *Claim, r *Request) Reason {
-	h := hearing{p: &v.policy, now: v.now(), c: c}
+func (v *Verifier) prepare(t *trial) Reason {
+	p, c := &v.policy, &t.c
 	if c.Protocol == OAuth2 {
 		var reason Reason
 		if c.Token, reason = v.tokens.Verify(c.Bearer); reason != OK {
@@ -74,18 +105,18 @@ func (v *Verifier) prepare(c *Claim, r *Request) Reason {
 		}
 	}
 	if c.form == formHoldsOAuth {
-		if reason := c.readForm(&v.policy, r, min(maxUnprovenForm, v.policy.MaxFormSize)); reason != OK {
+		if reason := c.readForm(p, &t.r, min(maxUnprovenForm, p.MaxFormSize)); reason != OK {
 			return reason
 		}
 	}
 	for _, rule := range proofs[c.Protocol] {
 		switch {
-		case v.policy.Rules == MediaWiki && (!rule.free || c.form == formSigned):
+		case p.Rules == MediaWiki && (!rule.free || c.form == formSigned):
 			return OK // its first objection counts; and a form yet to be read has a say in what the query holds
 		case !rule.free:
 			continue
 		}
-		if reason := rule.objection(&h); reason != OK {
+		if reason := rule.objection(&t.h); reason != OK {
 			return reason
 		}
 	}
