@@ -60,8 +60,31 @@ func echoed(t *testing.T, w io.Writer, r io.Reader) {
 	}
 }
 
+// served waits, at the end of a test, until Caddy has done with n requests for the chat. One that is stopped while
+// upgraded connections end closes them itself, and its own goroutines then race for them.
+func served(t *testing.T, g *harness.Gateway, n int) {
+	t.Helper()
+	t.Cleanup(func() {
+		done := 0
+		for range 500 {
+			done = 0
+			for line := range strings.Lines(g.Log(t)) {
+				if strings.Contains(line, `"handled request"`) && strings.Contains(line, `"uri":"/chat?room=1`) {
+					done++
+				}
+			}
+			if done == n {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Errorf("Caddy has served %d of %d requests for the chat", done, n)
+	})
+}
+
 func TestWebSocket(t *testing.T) {
 	g := harness.New(t, harness.Options{Backend: streams(nil)})
+	served(t, g, 3)
 	w := g.Wiki
 	for name, authorization := range map[string]string{
 		"OAuth 1": harness.Sign(t, w.HMAC, "GET", g.URL("/chat?room=1"), ""), "OAuth 2": w.Bearer(t, w.OAuth2), "none": "",
@@ -139,6 +162,7 @@ func (e extended) CloseIdleConnections() { e.RoundTripper.(*http2.Transport).Clo
 
 func TestExtendedConnect(t *testing.T) {
 	g := harness.New(t, harness.Options{Backend: streams(nil)})
+	served(t, g, 6)
 	w := g.Wiki
 	//nolint:staticcheck // net/http's own sends no :protocol
 	transport := extended{&http2.Transport{TLSClientConfig: harness.TLS()}}
