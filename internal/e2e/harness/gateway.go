@@ -85,6 +85,7 @@ func New(tb testing.TB, o Options) *Gateway {
 // load leaves the old one running.
 func (g *Gateway) Load(tb testing.TB, settings ...string) error {
 	tb.Helper()
+	g.Client.CloseIdleConnections() // Caddy closes those itself, perhaps just when one is used again
 	return load(g.Caddyfile(tb, settings...))
 }
 
