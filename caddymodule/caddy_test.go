@@ -154,6 +154,7 @@ http://%[2]s {
 	if err := caddy.Load(config, true); err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(50 * time.Millisecond) // the listeners of the configuration before close in the background
 	t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)

@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,11 +48,22 @@ func (a *Answer) Want(tb testing.TB, reason string) {
 	}
 }
 
+// dial tries again for a while when nobody listens: between two configurations a connection can be refused.
+func dial(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+	for range 50 {
+		if conn, err = new(net.Dialer).DialContext(ctx, network, addr); !errors.Is(err, syscall.ECONNREFUSED) {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return conn, err
+}
+
 func newClient() *http.Client {
 	return &http.Client{
 		Timeout: 30 * time.Second,
 		Transport: &http.Transport{
-			TLSClientConfig: TLS(), ForceAttemptHTTP2: true, DisableCompression: true, MaxIdleConnsPerHost: 128,
+			DialContext: dial, TLSClientConfig: TLS(), ForceAttemptHTTP2: true, DisableCompression: true, MaxIdleConnsPerHost: 128,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -94,7 +95,12 @@ func load(caddyfile string) error {
 	if err != nil {
 		return err
 	}
-	return caddy.Load(config, true)
+	if err := caddy.Load(config, true); err != nil {
+		return err
+	}
+	// The listeners of the configuration before close in the background, and what is in their queues with them.
+	time.Sleep(50 * time.Millisecond)
+	return nil
 }
 
 // Caddyfile is the whole configuration, with other lines of the directive.
