@@ -37,6 +37,7 @@ type Options struct {
 	Global  string // further global options
 
 	LogFormat string // what follows format in the global option log; default: json
+	LogLevel  string // default: DEBUG
 }
 
 // DefaultSite has the directive in front of the backend.
@@ -110,7 +111,8 @@ func (g *Gateway) Caddyfile(tb testing.TB, settings ...string) string {
 	return strings.NewReplacer(
 		"{$HTTP}", p.http, "{$HTTPS}", p.https, "{$HTTP2}", p.second, "{$METRICS}", p.metrics,
 		"{$BACKEND}", g.Backend.Addr, "{$LOG}", g.log, "{$CERT}", c.certFile, "{$KEY}", c.keyFile,
-		"{$SERVERS}", g.options.Servers, "{$LOGFORMAT}", cmp.Or(g.options.LogFormat, "json"), "{$GLOBAL}", g.options.Global,
+		"{$SERVERS}", g.options.Servers, "{$LOGFORMAT}", cmp.Or(g.options.LogFormat, "json"),
+		"{$LOGLEVEL}", cmp.Or(g.options.LogLevel, "DEBUG"), "{$GLOBAL}", g.options.Global,
 		"{$SETTINGS}", g.Wiki.Settings(tb, settings...),
 		"{$SITE}", g.replaceAddress(g.options.Site), "{$SITES}", g.replaceAddress(g.options.Sites),
 	).Replace(frame)
@@ -133,7 +135,7 @@ const frame = `{
 			roll_disabled
 		}
 		format {$LOGFORMAT}
-		level DEBUG
+		level {$LOGLEVEL}
 	}
 	servers {
 		{$SERVERS}
@@ -163,7 +165,7 @@ http://:{$METRICS} {
 {$SITES}
 `
 
-// Log is everything that Caddy has logged, at level DEBUG, as JSON lines. It holds the access log too.
+// Log is everything that Caddy has logged, as JSON lines. It holds the access log too.
 func (g *Gateway) Log(tb testing.TB) string {
 	tb.Helper()
 	text, err := os.ReadFile(g.log)
