@@ -44,6 +44,13 @@ func TestReleaseBoundaries(t *testing.T) {
 		{"two aud, by MediaWiki's rules", func() *scene { return mediaWiki(newBearerScene()) }, func(s *scene) {
 			s.claims["aud"], s.facts.Subject = []string{clientKey, "x"}, s.facts.User
 		}, 46, UnknownClient, OK},
+		// Two boundaries that the gateway does not have: it knows no setting for PLAINTEXT, and proves an identity
+		// wherever it stands, not at the API alone.
+		{"PLAINTEXT", newScene, resigned("HMAC-SHA1", "PLAINTEXT"), 47, UnsupportedMethod, UnsupportedMethod},
+		{"off the API", newScene, func(s *scene) { s.url = "https://wiki.example.org/w/index.php?title=Talk" }, 41, OK, OK},
+		{"off the API, forged", newScene, func(s *scene) {
+			s.url, s.creds.TokenSecret = "https://wiki.example.org/w/index.php?title=Talk", "x"
+		}, 41, BadSignature, BadSignature},
 	} {
 		for release := Release135; release <= Release147; release++ {
 			s := tt.scene()
