@@ -57,7 +57,7 @@ func readCredentials(file, app string, warn io.Writer) (credentials, error) {
 // line. Blank lines and lines that begin with "#" do not count.
 func parseCredentials(r io.Reader, app string) (map[string]string, error) {
 	values := map[string]string{}
-	section, found := "", app == ""
+	section, sections := "", []string{}
 	lines := bufio.NewScanner(r)
 	for number := 1; lines.Scan(); number++ {
 		line := strings.TrimSpace(lines.Text())
@@ -66,7 +66,7 @@ func parseCredentials(r io.Reader, app string) (map[string]string, error) {
 		}
 		if name, is := strings.CutPrefix(line, "["); is {
 			section = strings.TrimSuffix(name, "]")
-			found = found || section == app
+			sections = append(sections, section)
 			continue
 		}
 		name, value, is := strings.Cut(line, "=")
@@ -84,8 +84,11 @@ func parseCredentials(r io.Reader, app string) (map[string]string, error) {
 	if err := lines.Err(); err != nil {
 		return nil, err
 	}
-	if !found {
+	if app != "" && !slices.Contains(sections, app) {
 		return nil, fmt.Errorf("no section [%s]", app)
+	}
+	if app == "" && len(values) == 0 && len(sections) > 0 {
+		return nil, fmt.Errorf("want --app with one of its sections: %s", strings.Join(sections, ", "))
 	}
 	return values, nil
 }

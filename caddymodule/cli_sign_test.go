@@ -138,6 +138,7 @@ func TestSignedLinesPassWhenPasted(t *testing.T) {
 		{"form with GET", []string{"-X", "GET", "-d", "a=1", "/w/"}, "GET", "a=1"},
 		{"empty POST", []string{"-X", "POST", "/w/"}, "POST", ""},
 		{"DELETE", []string{"-X", "DELETE", "/w/"}, "DELETE", ""},
+		{"a method that is encoded", []string{"-X", "it's", "/w/"}, "it's", ""},
 		{"realm", []string{"--realm", `it's "a" wiki`, "/w/"}, "GET", ""},
 	}
 	for _, test := range tests {
@@ -279,6 +280,7 @@ func TestSignRefuses(t *testing.T) {
 		{"no credentials", []string{"http://127.0.0.1/"}, "no credentials: want consumer_key"},
 		{"no file", []string{"-c", good + "x", "http://127.0.0.1/"}, "no such file"},
 		{"section without file", []string{"--app", "x", "http://127.0.0.1/"}, "--credentials is missing"},
+		{"no section chosen", file("[a]\n" + signFile + "[b]\n"), "want --app with one of its sections: a, b"},
 		{"unknown section", []string{"-c", good, "--app", "x", "http://127.0.0.1/"}, "no section [x]"},
 		{"method", []string{"-c", good, "-X", "GET /", "http://127.0.0.1/"}, `"GET /" is no request method`},
 		{"HEAD with a form", []string{"-c", good, "-X", "HEAD", "-d", "a=1", "http://127.0.0.1/"}, "no form with HEAD"},

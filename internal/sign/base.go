@@ -22,7 +22,7 @@ func baseString(method, rawURL string, form []byte, protocol []param) (string, e
 			return "", err
 		}
 	}
-	return strings.ToUpper(method) + "&" + Escape(uri) + "&" + Escape(normalize(params)), nil
+	return Escape(strings.ToUpper(method)) + "&" + Escape(uri) + "&" + Escape(normalize(params)), nil
 }
 
 // splitURL gives a URL's base string URI (section 3.4.1.2) and its query.
