@@ -67,6 +67,17 @@ var oauth1Refusals = []refusal{
 	{"fragment", func(s *scene) { s.request.Target = "/w/api.php?a=b#c" }, MalformedTarget},
 	{"fragment before a signature in the query", func(s *scene) { header()(s); s.request.Target = "/w/api.php?a#b&oauth_signature=x" }, MalformedTarget},
 	{"asterisk", func(s *scene) { s.request.Target = "*" }, MalformedTarget},
+	// Go takes a scheme without an authority, and goes to the first path; what is signed is in its query.
+	{"the signed URL within another", func(s *scene) {
+		s.request.Target = "https:/w/api.php?action=delete&a=" + strings.TrimPrefix(apiURL, "https")
+	}, MalformedTarget},
+	{"the signed URL within a target without a slash", func(s *scene) {
+		s.request.Target = "x:delete?a=" + strings.TrimPrefix(apiURL, "https")
+	}, MalformedTarget},
+	{"a signature in the query of a target without an authority", func(s *scene) {
+		header()(s)
+		s.request.Target = "https:/w/api.php?oauth_signature=x"
+	}, MalformedTarget},
 	{"no host", func(s *scene) { resigned("OAuth ", "OAuth ")(s); s.url = "https:///w/api.php" }, MalformedTarget},
 	{"too many parameters in the query", func(s *scene) { s.url += strings.Repeat("&a", maxParameters) }, MalformedTarget},
 	{"too many parameters in the form", func(s *scene) { s.request.Method, s.form = "POST", strings.Repeat("a&", maxParameters) }, MalformedForm},

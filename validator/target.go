@@ -26,12 +26,15 @@ func ParseBaseURL(s string) (scheme, host string, err error) {
 }
 
 // splitTarget splits a request target into path and query, byte for byte as sent. An absolute-form target
-// loses scheme and authority: those are in the request's Host.
+// loses scheme and authority: those are in the request's Host. When ok is false the query is given all the same: a
+// credential in it is one that cannot be read, not none.
 func splitTarget(target string) (path, query string, ok bool) {
 	if !strings.HasPrefix(target, "/") {
-		_, rest, found := strings.Cut(target, "://")
-		if !found {
-			return "", "", false
+		scheme, rest, found := strings.Cut(target, "://")
+		if !found || strings.ContainsAny(scheme, ":/?") {
+			// There is no authority, or a URL within the query: "http:/a?b=://c/d" goes to /a, never to /d.
+			_, query, _ = strings.Cut(target, "?")
+			return "", query, false
 		}
 		end := strings.IndexAny(rest, "/?")
 		if end < 0 {
@@ -43,8 +46,7 @@ func splitTarget(target string) (path, query string, ok bool) {
 	if path == "" {
 		path = "/"
 	}
-	// Go reads a "#" as part of the path or query, others cut there: two readings of one request. The query is
-	// given all the same: a credential in it is one that cannot be read, not none.
+	// Go reads a "#" as part of the path or query, others cut there: two readings of one request.
 	return path, query, strings.IndexByte(target, '#') < 0
 }
 

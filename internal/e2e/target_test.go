@@ -90,6 +90,13 @@ func TestPathNormalisation(t *testing.T) {
 			}
 		})
 	}
+	// Go goes to the first path of these, whatever URL their query holds.
+	for _, target := range []string{"http:/private/other?a=", "x:/private/other?a=", "http:other?a="} {
+		signed := g.URL("/private/x?b=c")
+		target += strings.TrimPrefix(signed, "http")
+		a := g.Send(t, "GET", g.Raw("GET "+target, []string{"Authorization: " + harness.Sign(t, w.HMAC, "GET", signed, "")}, ""))
+		a.Want(t, "malformed_target")
+	}
 	_, port, _ := strings.Cut(g.HTTP2, ":")
 	for _, host := range []string{"exact.test.", "EXACT.test", "exact.test", "[::1]", "x@exact.test"} {
 		a := g.SendTo(t, g.HTTP2, "GET", g.Raw("GET /", []string{"Host: " + host + ":" + port}, ""))
