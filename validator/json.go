@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxJSONDepth is PHP's limit for json_decode.
+// maxJSONDepth is PHP's limit for json_decode, which counts the innermost value as a level too.
 const maxJSONDepth = 512
 
 var errJSON = errors.New("malformed JSON")
@@ -83,7 +83,7 @@ func decodeValue(d *json.Decoder, depth int) (any, error) {
 	if !ok {
 		return t, nil
 	}
-	if depth++; depth > maxJSONDepth {
+	if depth++; depth >= maxJSONDepth {
 		return nil, errJSON
 	}
 	if delim == '[' {

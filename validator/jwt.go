@@ -137,7 +137,7 @@ func (j *JWT) readTime(value any) (seconds float64, ok bool) {
 		seconds, err = strconv.ParseFloat(string(number), 64)
 		ok = err == nil
 	}
-	return seconds, ok && (j.rules != MediaWiki || math.Abs(seconds) < math.MaxInt64)
+	return seconds, ok && (j.rules != MediaWiki || math.MinInt64 <= seconds && seconds < math.MaxInt64)
 }
 
 // audience reads aud: one text, alone or in a list of one. MediaWiki 1.46 and later take the first of several.

@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -240,6 +241,8 @@ func TestMediaWikiReads(t *testing.T) {
 		{"exp in the past, a text", newBearerScene, func(s *scene) { s.claims["exp"] = "1600003600" }, MalformedToken, TokenExpired},
 		{"exp null", newBearerScene, func(s *scene) { s.claims["exp"] = nil }, MalformedToken, MalformedToken},
 		{"exp beyond PHP's clock", newBearerScene, func(s *scene) { s.claims["exp"] = 1e300 }, allowed, MalformedToken},
+		{"nbf at the start of PHP's clock", newBearerScene, func(s *scene) { s.claims["nbf"] = math.MinInt64 }, allowed, allowed},
+		{"nbf before PHP's clock", newBearerScene, func(s *scene) { s.claims["nbf"] = -1e19 }, allowed, MalformedToken},
 		{"jti a number", newBearerScene, func(s *scene) { s.claims["jti"] = 0 }, MalformedToken, MalformedToken},
 		{"two aud", newBearerScene, func(s *scene) { s.claims["aud"] = []string{clientKey, "x"} }, UnknownClient, UnknownClient},
 		{"two aud, 1.46", newBearerScene, func(s *scene) {

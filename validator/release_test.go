@@ -175,6 +175,7 @@ func TestClientAloneNamesNobody(t *testing.T) {
 		{"0e1", OK, NoAcceptance},
 		{"--1", OK, NoAcceptance},
 		{" ", OK, NoAcceptance},
+		{"\x00", OK, NoAcceptance},
 		{"9", NoAcceptance, NoAcceptance},
 		{9, NoAcceptance, NoAcceptance},
 		{" 9", NoAcceptance, NoAcceptance},

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// oddSubject stands for a sub that is neither text nor number: it names nobody, and is not absent either.
-const oddSubject = "\x00"
+// oddSubject stands for a sub that is neither text nor number: it names nobody, and is not absent either. No
+// JSON text is like it.
+const oddSubject = "\xff"
 
 // readSubject reads a sub as text; what PHP takes for nothing is empty.
 func readSubject(sub any) string {
