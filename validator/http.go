@@ -63,7 +63,8 @@ func FormReader(r *http.Request) func(limit int64) ([]byte, error) {
 }
 
 // Middleware lets requests with a proven credential through to next, where IdentityFrom tells whose they are,
-// and refuses all others. The realm is for the challenges.
+// and refuses all others with a problem document (RFC 9457). It is for a server that clients reach directly: see
+// FromHTTP. The realm is for the challenges.
 func (v *Verifier) Middleware(realm string, next http.Handler) http.Handler {
 	challenges := NewChallenges(realm, v.policy.Require)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

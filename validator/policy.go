@@ -8,8 +8,8 @@ import (
 // Policy is everything that a decision depends on beside the request and the facts. It does not change once
 // it is in use.
 type Policy struct {
-	Wiki    string // id of the wiki that requests are for
-	Release Release
+	Wiki    string  // id of the wiki that requests are for; required
+	Release Release // required
 	Rules   Rules
 	Users   UserSource
 	// SharedUserIDs says that user ids are central ones: the OAuth tables are not in the wiki's own database.
@@ -20,8 +20,8 @@ type Policy struct {
 	// empty: what the request says. A BaseHost alone is a $wgServer without a scheme.
 	BaseScheme, BaseHost string
 	BlockDisablesLogin   bool
-	TimestampWindow      time.Duration
-	MaxFormSize          int64 // bytes
+	TimestampWindow      time.Duration // how far a timestamp may be from the present, either way
+	MaxFormSize          int64         // bytes
 	Require              []Requirement
 
 	siteMACs *sync.Pool

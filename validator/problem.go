@@ -83,7 +83,7 @@ func (c Challenges) Set(h http.Header, reason Reason) {
 	}
 }
 
-// NoStore is Set without the challenges, for an answer that has none.
+// NoStore sets what Challenges.Set does but for the challenges, for an answer that has none.
 func NoStore(h http.Header, reason Reason) {
 	h.Set("Cache-Control", "no-store")
 	switch reason.Status() {

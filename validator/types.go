@@ -1,3 +1,14 @@
+// Package validator decides about HTTP requests that carry a credential of MediaWiki's OAuth extension: an OAuth 1.0a
+// signature or an OAuth 2 bearer token. It knows neither Caddy nor SQL: what the tables say it asks of a [Store], and
+// whether a nonce is fresh of a [Nonces]. Packages store and cache have one of each:
+//
+//	pool, err := store.Open(store.Config{Driver: "mysql", DSN: dsn}) // and import _ ".../store/mysql"
+//	wiki := pool.Wiki(store.Wiki{ID: "enwiki", Release: validator.Release139})
+//	policy := validator.Policy{Wiki: "enwiki", Release: validator.Release139, SiteKey: key, BlockDisablesLogin: true}
+//	verifier := validator.New(policy, wiki, cache.NewNonces(64<<20), validator.NewJWT(keys, policy))
+//	err = http.ListenAndServe(address, verifier.Middleware("my wiki", app))
+//
+// cache.Cache goes in front of the store and of the tokens.
 package validator
 
 import (
