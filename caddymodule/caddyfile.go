@@ -78,7 +78,7 @@ import (
 //
 // store, wiki, mediawiki and secret_key are required, but for `mode strip`. A subdirective that the site leaves
 // out is taken, whole, from the global option; require lines of both hold. Only require and consumer may be
-// repeated. A size is a number with one of the units B, kB, KiB, MB, MiB, GB and GiB.
+// repeated. A size is a number of bytes, or one with a unit: B, kB, KiB, MB, MiB, GB or GiB.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	var mistakes []error

@@ -55,7 +55,7 @@ type Handler struct {
 	// request for a wiki that is not among `wikis` is refused before anything is looked up. Required.
 	Wiki string `json:"wiki,omitempty"`
 
-	// The wikis of a farm, by id. They share cache and memory of nonces, and never an answer.
+	// The wikis of a farm, by id. They share the cache and the memory of nonces, but never an answer.
 	Wikis map[string]Wiki `json:"wikis,omitempty"`
 
 	// Where user ids come from.
@@ -79,8 +79,8 @@ type Handler struct {
 
 	// What clients sign (`$wgServer`), as `scheme://host[:port]`. Default: scheme and host of the request, or
 	// what a trusted proxy says in `X-Forwarded-Proto` and `X-Forwarded-Host`. With `//host[:port]` only the
-	// scheme is the request's; under the rules of MediaWiki also by an `X-Forwarded-Proto` of anybody's, which
-	// must then be what was signed.
+	// scheme is the request's; under the rules of MediaWiki anybody's `X-Forwarded-Proto: https` makes it https,
+	// which must then be what was signed.
 	BaseURL string `json:"base_url,omitempty"`
 
 	// What becomes of a request without credentials: `required` (default) refuses it, `optional` passes it as
@@ -191,8 +191,8 @@ type Users struct {
 	// `local` (default): the wiki's own user table. `centralauth`: the global accounts of CentralAuth.
 	Source string `json:"source,omitempty"`
 
-	// The database with CentralAuth's tables (`$wgCentralAuthDatabase`). It may be left out where `dsn` names it,
-	// and is on SQLite, where they are in the file of `dsn` or of the store.
+	// The database with CentralAuth's tables (`$wgCentralAuthDatabase`). It may be left out where `dsn` names it.
+	// SQLite has none: the tables are in the file of `dsn`, or of the store.
 	Database string `json:"database,omitempty"`
 
 	// Where CentralAuth's tables are, when that is another server than the store's. What the store says of TLS
@@ -264,6 +264,7 @@ type Requirement struct {
 	// `grant`, `group` or `consumer` (its key).
 	Kind string `json:"kind,omitempty"`
 
+	// Any one of them will do.
 	Values []string `json:"values,omitempty"`
 }
 
