@@ -55,7 +55,7 @@ func (n *names) own(name string) bool {
 	return true
 }
 
-// strip takes our names out of everything that a client can send them in.
+// strip takes our names out of everything that a client can send them in, and closes the way around it.
 func (n *names) strip(r *http.Request) {
 	for name := range r.Header {
 		if n.own(name) {
@@ -67,6 +67,11 @@ func (n *names) strip(r *http.Request) {
 	n.stripList(r.Header, "Connection")
 	n.stripList(r.Header, "Trailer")
 	n.stripTrailers(r)
+	// Over any other protocol, such as h2c, a backend would take whole requests from the client that nobody has
+	// stripped. Who asks for one is answered without it (RFC 9110 section 7.8).
+	if lines := r.Header["Upgrade"]; len(lines) > 0 && (len(lines) > 1 || !strings.EqualFold(lines[0], "websocket")) {
+		delete(r.Header, "Upgrade")
+	}
 }
 
 // stripList takes our names out of a comma-separated list of header names.

@@ -129,11 +129,40 @@ func TestConnectionHeader(t *testing.T) {
 	}
 }
 
+// Whoever gets the backend to speak another protocol sends it requests that nobody has cleaned.
+func TestUpgradeHeader(t *testing.T) {
+	for _, test := range []struct{ in, want []string }{
+		{nil, nil},
+		{[]string{"websocket"}, []string{"websocket"}},
+		{[]string{"WebSocket"}, []string{"WebSocket"}},
+		{[]string{"h2c"}, nil},
+		{[]string{"HTTP/2.0"}, nil},
+		{[]string{"websocket, h2c"}, nil},
+		{[]string{"websocket", "h2c"}, nil},
+		{[]string{"h2c", "websocket"}, nil},
+		{[]string{""}, nil},
+	} {
+		for _, mode := range []string{modeRequired, modeStrip} {
+			s := newShell(t, &Handler{Mode: mode}, allow())
+			r := get("/")
+			if test.in != nil {
+				r.Header["Upgrade"] = slices.Clone(test.in)
+			}
+			if _, err := s.serve(t, r); err != nil {
+				t.Fatal(err)
+			}
+			if got, found := r.Header["Upgrade"]; !slices.Equal(got, test.want) || found != (test.want != nil) {
+				t.Errorf("mode %s: %q became %q", mode, test.in, got)
+			}
+		}
+	}
+}
+
 func TestStrippingAllocatesNothing(t *testing.T) {
 	n := newNames(defaultPrefix, true)
 	r := get("/")
 	r.Header = http.Header{
-		"Accept": {"*/*"}, "Connection": {"keep-alive, Upgrade"}, "User-Agent": {"x"}, "X-Forwarded-For": {"10.0.0.1"}, "Authorization": {"x"},
+		"Accept": {"*/*"}, "Connection": {"keep-alive, Upgrade"}, "Upgrade": {"websocket"}, "User-Agent": {"x"}, "X-Forwarded-For": {"10.0.0.1"}, "Authorization": {"x"},
 	}
 	if allocs := testing.AllocsPerRun(100, func() { n.strip(r) }); allocs != 0 {
 		t.Errorf("%v allocations", allocs)

@@ -127,6 +127,37 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
+// A backend that speaks HTTP/2 in clear would take requests from the client itself, with any headers it likes.
+func TestUpgradeToAnotherProtocol(t *testing.T) {
+	g := harness.New(t, harness.Options{
+		Site: "oauth /api/* {\n\timport settings\n}\n@open not path /api/*\noauth @open {\n\tmode strip\n}\nimport backend\n",
+		Backend: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if protocol := r.Header.Get("Upgrade"); protocol != "" {
+				w.Header().Set("Connection", "Upgrade")
+				w.Header().Set("Upgrade", protocol)
+				w.WriteHeader(http.StatusSwitchingProtocols)
+			}
+		}),
+	})
+	preflight := []string{"Origin: https://other.example", "Access-Control-Request-Method: GET"}
+	for name, request := range map[string]struct {
+		line    string
+		headers []string
+	}{
+		"credential": {"GET /api/x", []string{"Authorization: " + g.Wiki.Bearer(t, g.Wiki.OAuth2)}},
+		"preflight":  {"OPTIONS /api/x", preflight},
+		"strip":      {"GET /open", nil},
+	} {
+		for _, upgrade := range []string{"h2c", "websocket, h2c"} {
+			headers := append([]string{"Connection: Upgrade, HTTP2-Settings", "Upgrade: " + upgrade, "HTTP2-Settings: AAMAAABkAAQAAP__"}, request.headers...)
+			method, _, _ := strings.Cut(request.line, " ")
+			if a := g.Send(t, method, g.Raw(request.line, headers, "")); a.Status != http.StatusOK {
+				t.Errorf("%s, %s: answer %d", name, upgrade, a.Status)
+			}
+		}
+	}
+}
+
 func TestServerSentEvents(t *testing.T) {
 	next := make(chan struct{})
 	g := harness.New(t, harness.Options{Backend: streams(next)})
