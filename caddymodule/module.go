@@ -44,6 +44,8 @@ func init() {
 // `{http.auth.user.pages}` | The only pages that the app may act on, comma-separated; empty also when it may on all
 // `{http.oauth.reason}` | Why the request was refused, as a stable name; `ok` when it was not
 //
+// Where no identity is proven, those of the user are empty. `mode strip` sets none.
+//
 // Every setting that is a text may hold placeholders of the configuration, such as `{env.X}` and
 // `{file./path}`. One that is unknown or empty is an error.
 type Handler struct {

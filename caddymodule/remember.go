@@ -59,16 +59,20 @@ func judged(r *http.Request, prefix string) bool {
 	return ok && o.prefix == prefix
 }
 
-// placeholder gives {http.oauth.reason}, and {http.auth.user.*} of a proven identity.
+// placeholder gives {http.oauth.reason}, and {http.auth.user.*} of a proven identity. Where none is proven they are
+// known and empty: Caddy leaves an unknown one in a header as it is written.
 func (o *outcome) placeholder(key string) (any, bool) {
 	if key == "http.oauth.reason" {
 		return o.Reason.String(), true
 	}
 	name, found := strings.CutPrefix(key, userPlaceholder)
-	if !found || o.Verdict != validator.Allow {
+	if !found {
 		return nil, false
 	}
-	id := &o.Identity
+	id, protocol := new(validator.Identity), validator.NoProtocol
+	if o.Verdict == validator.Allow {
+		id, protocol = &o.Identity, o.Protocol
+	}
 	switch name {
 	case "id":
 		if id.UserID == 0 {
@@ -86,7 +90,7 @@ func (o *outcome) placeholder(key string) (any, bool) {
 	case "consumer_name":
 		return id.ConsumerName, true
 	case "version":
-		return o.Protocol.Version(), true
+		return protocol.Version(), true
 	case "wiki":
 		return id.Wiki, true
 	case "pages":
