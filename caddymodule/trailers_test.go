@@ -29,6 +29,9 @@ func trailerServer(t *testing.T, h *Handler, d validator.Decision, copied, readF
 		}
 	}
 	s.next = func(w http.ResponseWriter, r *http.Request) error {
+		if names := ownNames(r.Trailer); names != nil {
+			t.Errorf("%q are announced", names)
+		}
 		body, err := io.ReadAll(r.Body)
 		if err != nil || string(body) != "body" {
 			t.Errorf("read %q, %v", body, err)

@@ -157,8 +157,10 @@ func TestKeys(t *testing.T) {
 	spki := func(key *rsa.PrivateKey) []byte {
 		return encode("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(&key.PublicKey)))
 	}
-	large := &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), maxKeyBits), E: 65537}
-	large.N.SetBit(large.N, 0, 1)
+	ofBits := func(n uint) []byte {
+		modulus := new(big.Int).Lsh(big.NewInt(1), n-1)
+		return encode("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: modulus.SetBit(modulus, 0, 1), E: 65537}))
+	}
 	wide := []byte(`-----BEGIN PUBLIC KEY-----
 MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQ==
 -----END PUBLIC KEY-----
@@ -171,7 +173,10 @@ MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQ==
 		{"2048 bits", spki(issuerKey()), true, true},
 		{"PKCS #1", encode("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&issuerKey().PublicKey)), true, true},
 		{"1024 bits", spki(appKey()), true, false},
-		{"over 8192 bits", encode("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(large)), false, false},
+		{"1023 bits", ofBits(1023), false, false},
+		{"2047 bits", ofBits(2047), true, false},
+		{"8192 bits", ofBits(8192), true, true},
+		{"8193 bits", ofBits(8193), false, false},
 		{"cut off", wide, false, false},
 		{"private key", encode("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(issuerKey())), false, false},
 		{"no PEM", []byte("x"), false, false},
