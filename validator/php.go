@@ -195,12 +195,13 @@ func phpBearer(line string) string {
 }
 
 // phpTarget is what MediaWiki makes of the request target: with one slash at its start; an absolute-form target loses
-// scheme and host. It would cut it at a "#", but Apache answers 400 before: others read such a target otherwise.
+// scheme and host. What others read otherwise is refused: an absolute form without a path, for which MediaWiki would
+// search the query, and a "#", where it would cut, if Apache did not answer 400 before.
 func phpTarget(target string) (path, query string, ok bool) {
 	if !strings.HasPrefix(target, "/") {
 		scheme, rest, found := strings.Cut(target, "://")
-		slash := strings.IndexByte(rest, '/')
-		if !found || strings.Contains(scheme, ":") || slash <= 0 {
+		slash := strings.IndexAny(rest, "/?")
+		if !found || strings.Contains(scheme, ":") || slash <= 0 || rest[slash] != '/' {
 			return "", "", false
 		}
 		target = rest[slash:]

@@ -147,6 +147,9 @@ func TestPHPTarget(t *testing.T) {
 		"*":                          "",
 		"http://h":                   "",
 		"http:///x":                  "",
+		"http://h?b=c&d=/w/api.php":  "", // its path is empty, and what is behind the slash its query
+		"http://h?b=/":               "",
+		"http:/x?b=://h/w/api.php":   "",
 	} {
 		path, query, ok := phpTarget(target)
 		if got := strings.TrimLeft(path+" ? "+query, "?"); ok && got != want || ok != (want != "") {
