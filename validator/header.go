@@ -14,7 +14,7 @@ func scheme(value string) (p Protocol, rest string) {
 	}
 	const name = "OAuth"
 	if len(value) >= len(name) && strings.EqualFold(value[:len(name)], name) &&
-		(len(value) == len(name) || !isTokenChar(value[len(name)])) {
+		(len(value) == len(name) || !tokenChars[value[len(name)]]) {
 		return OAuth1, value[len(name):]
 	}
 	return NoProtocol, ""
@@ -92,13 +92,8 @@ func paramValue(text string) (value, rest string, ok bool) {
 
 func tokenLength(s string) int {
 	n := 0
-	for n < len(s) && isTokenChar(s[n]) {
+	for n < len(s) && tokenChars[s[n]] {
 		n++
 	}
 	return n
-}
-
-// isTokenChar says whether c is a tchar (RFC 9110 section 5.6.2).
-func isTokenChar(c byte) bool {
-	return isAlphanumeric(c) || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }

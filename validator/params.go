@@ -104,14 +104,18 @@ func appendEncodedString(out []byte, s string) []byte {
 	return out
 }
 
-// unreserved holds the unreserved characters of RFC 3986.
-var unreserved = func() (t [256]bool) {
+// The unreserved characters of RFC 3986, and the tchars of RFC 9110 section 5.6.2.
+var (
+	unreserved = alphanumericAnd("-._~")
+	tokenChars = alphanumericAnd("!#$%&'*+-.^_`|~")
+)
+
+func alphanumericAnd(others string) (t [256]bool) {
 	for c := range 256 {
-		b := byte(c)
-		t[c] = isAlphanumeric(b) || b == '-' || b == '.' || b == '_' || b == '~'
+		t[c] = isAlphanumeric(byte(c)) || strings.IndexByte(others, byte(c)) >= 0
 	}
 	return t
-}()
+}
 
 func isAlphanumeric(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
