@@ -162,7 +162,6 @@ http://%[2]s {
 		cache {
 			ttl 1h
 		}
-		nonces memory size 1GiB
 	}
 	reverse_proxy %[7]s
 }
