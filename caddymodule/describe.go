@@ -1,8 +1,10 @@
 package caddymodule
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -84,22 +86,42 @@ func only(lines []string) string {
 }
 
 // spoofable says whether a client behind a trusted proxy can choose its address: without trusted_proxies_strict,
-// Caddy takes the leftmost one of X-Forwarded-For, which is what the client itself has sent.
+// Caddy takes the leftmost one of X-Forwarded-For, which is what the client itself has sent. With it, Caddy passes
+// over what it cannot read, such as the "unknown" of a proxy that does not tell: what stands left of that is the
+// client's word too.
 func spoofable(client netip.Addr, r *http.Request) bool {
 	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok || server == nil {
 		return true
 	}
-	if server.TrustedProxiesStrict > 0 {
-		return false
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || peer.Addr().WithZone("") != client {
+		return server.TrustedProxiesStrict == 0 || !vouched(client, r.Header, server.ClientIPHeaders)
 	}
-	for _, name := range server.ClientIPHeaders {
-		if len(r.Header.Values(name)) > 0 {
-			return true
+	return server.TrustedProxiesStrict == 0 && slices.ContainsFunc(server.ClientIPHeaders, func(name string) bool {
+		return len(r.Header.Values(name)) > 0
+	})
+}
+
+// vouched says whether everything from the right end of the lists to the client is an address, as Caddy reads them.
+func vouched(client netip.Addr, h http.Header, names []string) bool {
+	for _, name := range names {
+		lines := h.Values(name)
+		if len(lines) == 0 {
+			continue
+		}
+		for _, part := range slices.Backward(strings.Split(strings.Join(lines, ","), ",")) {
+			host, _, err := net.SplitHostPort(part)
+			if err != nil {
+				host = part
+			}
+			host, _, _ = strings.Cut(strings.TrimSpace(host), "%")
+			if address, err := netip.ParseAddr(host); err != nil || address == client {
+				return err == nil
+			}
 		}
 	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err != nil || peer.Addr().WithZone("") != client
+	return false
 }
 
 // isPreflight says whether a browser asks whether it may send a cross-origin request (Fetch, CORS-preflight).

@@ -67,6 +67,11 @@ func TestForwarded(t *testing.T) {
 		{"not strict, the peer's own address claimed", true, 0, false, map[string][]string{"X-Forwarded-For": {"192.0.2.1"}}, "192.0.2.1", "http", "wiki.example", true},
 		{"not strict, header taken away", true, 0, false, nil, "203.0.113.9", "http", "wiki.example", true},
 		{"not strict, the proxy itself", true, 0, false, nil, "192.0.2.1", "http", "wiki.example", false},
+		{"strict, claimed left of it", true, 1, false, map[string][]string{"X-Forwarded-For": {"198.51.100.1, unknown", "203.0.113.9:80,192.0.2.7"}}, "203.0.113.9", "http", "wiki.example", false},
+		{"strict, a proxy that tells no address", true, 1, false, map[string][]string{"X-Forwarded-For": {"203.0.113.9, unknown"}}, "203.0.113.9", "http", "wiki.example", true},
+		{"strict, an address that Caddy cannot read", true, 1, false, map[string][]string{"X-Forwarded-For": {"203.0.113.9", "[2001:db8::1]"}}, "203.0.113.9", "http", "wiki.example", true},
+		{"strict, nobody tells one", true, 1, false, map[string][]string{"X-Forwarded-For": {"unknown"}}, "192.0.2.1", "http", "wiki.example", false},
+		{"strict, header taken away", true, 1, false, nil, "203.0.113.9", "http", "wiki.example", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newShell(t, &Handler{}, allow())

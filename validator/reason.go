@@ -126,7 +126,7 @@ var catalogue = [numReasons]entry{
 	BrokenRow:            {"broken_row", http.StatusUnauthorized, invalidToken, "The registration of the consumer, or its grant, cannot be read."},
 
 	AddressNotAllowed: {"address_not_allowed", http.StatusForbidden, "", "The consumer may not be used from this address."},
-	AddressUntrusted:  {"address_untrusted", http.StatusForbidden, "", "The consumer is restricted by address, and the client's is not certain without trusted_proxies_strict."},
+	AddressUntrusted:  {"address_untrusted", http.StatusForbidden, "", "The consumer is restricted by address, and the client's is not certain: without trusted_proxies_strict, or where a proxy tells none."},
 	WrongWiki:         {"wrong_wiki", http.StatusForbidden, "", "The grant is not valid for this wiki."},
 	UnknownUser:       {"unknown_user", http.StatusForbidden, "", "The user does not exist on this wiki."},
 	UserLocked:        {"user_locked", http.StatusForbidden, "", "The user is locked."},

@@ -237,6 +237,9 @@ func TestTrustInForwardedHeaders(t *testing.T) {
 			{"the same, OAuth 2", func() []string {
 				return from("192.0.2.1, 203.0.113.9", "Authorization: "+w.Bearer(t, restricted2))
 			}, "address_not_allowed"},
+			{"the client says the right one, the proxy none", func() []string {
+				return from("192.0.2.1, unknown", forwarded(w.Restricted)...)
+			}, "address_untrusted"},
 		}},
 		{"base_url", "trusted_proxies static 127.0.0.1/32", []string{"base_url https://" + proxied}, []ask{
 			{"as it says", func() []string {
