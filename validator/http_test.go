@@ -141,6 +141,10 @@ func TestFormReader(t *testing.T) {
 	if _, err := FormReader(r)(100); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a body that breaks off: %v", err)
 	}
+	r.ContentLength = 101
+	if _, err := FormReader(r)(100); !errors.Is(err, ErrFormTooLarge) {
+		t.Errorf("a body that says it is too long is read: %v", err)
+	}
 	r = httptest.NewRequest("POST", "/", strings.NewReader("abcdef"))
 	r.Body = http.MaxBytesReader(httptest.NewRecorder(), r.Body, 3)
 	r.ContentLength = -1
