@@ -75,6 +75,9 @@ func (v *Verifier) Middleware(realm string, next http.Handler) http.Handler {
 			WriteProblem(w, r, d.Reason)
 			return
 		}
+		if d.InQuery { // a shared cache knows a request by its URL, and this one's URL is a credential
+			w.Header().Set("Cache-Control", "private")
+		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), identityKey{}, &d.Identity)))
 	})
 }

@@ -84,6 +84,22 @@ func TestMiddleware(t *testing.T) {
 	}
 }
 
+// TestPrivate keeps an answer out of shared caches, which know a request by its URL, when the URL holds the credential.
+func TestPrivate(t *testing.T) {
+	s := newScene()
+	handler := s.verifier().Middleware("x", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	const target = "/w/api.php?a=b"
+	value, err := sign.Header(s.creds, "GET", "http://example.com"+target, nil, s.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequest("GET", target+"&"+strings.NewReplacer("OAuth ", "", `"`, "", ", ", "&").Replace(value), nil))
+	if control := w.Header().Get("Cache-Control"); w.Code != 200 || control != "private" {
+		t.Errorf("%d, Cache-Control %q: %s", w.Code, control, w.Body)
+	}
+}
+
 func TestChallenges(t *testing.T) {
 	challenges := NewChallenges("r", []Requirement{{RequireGrant, []string{"basic"}}})
 	for reason, want := range map[Reason]http.Header{
