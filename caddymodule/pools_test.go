@@ -116,6 +116,12 @@ func TestPoolKeysTellNothing(t *testing.T) {
 	if key("a", "bc") == key("a", "b", "c") || key("a", "bc") == key("ab", "c") {
 		t.Error("parts run into each other")
 	}
+	// Who knows all but a password could try some, if another process gave the same keys.
+	defer func(own []byte) { processKey = own }(processKey)
+	before := key("a")
+	if processKey = make([]byte, len(processKey)); key("a") == before {
+		t.Error("a key can be computed outside of the process")
+	}
 }
 
 func TestTheFirstSizeOfNoncesStays(t *testing.T) {

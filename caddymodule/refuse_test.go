@@ -20,7 +20,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(reason.String(), func(t *testing.T) {
 			d := deny(reason)
 			if reason.Status() == http.StatusServiceUnavailable {
-				d.Verdict = validator.Unavailable
+				d.Verdict, d.Err = validator.Unavailable, errors.New("names a table")
 			}
 			for _, how := range []string{errorsProblem, errorsCaddy, errorsMediaWiki} {
 				s := newShell(t, &Handler{Errors: how}, d)
