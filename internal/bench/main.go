@@ -2,7 +2,8 @@
 // ports, to a reverse_proxy behind oauth and to a bare one, in turn, and the ratio of their rates is printed. Every
 // signed request is sent once. Nothing is looked up in a database after the first request of a token.
 //
-//	go run ./internal/bench            # needs wrk (apt-get install wrk) and five minutes
+//	go run ./internal/bench            # needs wrk (apt-get install wrk) and three minutes
+//	go run ./internal/bench -apart     # beside it, what verifying and what more headers cost each; six minutes
 //	go run ./internal/bench -profile cpu.prof -protocols oauth1
 package main
 
@@ -11,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -30,6 +32,7 @@ var (
 	// Signing 100,000 requests with RSA takes longer than all else.
 	protocols = flag.String("protocols", "bearer,oauth1", "what to measure: bearer, oauth1, oauth1-rsa")
 	profile   = flag.String("profile", "", "write a CPU profile of Caddy under load to this file")
+	apart     = flag.Bool("apart", false, "measure oauth with headers off, and a bare proxy that sets the same headers, too")
 )
 
 func main() {
@@ -64,42 +67,77 @@ func run() error {
 	return nil
 }
 
-// measure runs both arms in turn, the one first and then the other, and prints the ratios.
-func measure(ctx context.Context, dir string, wiki *wiki, site site, name string) error {
-	var ratios []float64
+// arm is one of the sites that are compared.
+type arm struct {
+	name string
+	file string // of its requests: a signed one passes once
+	body string // of the site
+	addr string
+}
+
+func arms() []*arm {
+	const oauth, headersOff = "\toauth {\n\t\timport settings\n\t}\n", "\toauth {\n\t\timport settings\n\t\theaders off\n\t}\n"
+	all := []*arm{{name: "behind oauth", file: "requests", body: oauth}, {name: "bare", file: "requests"}}
+	if *apart {
+		all = append(all, &arm{name: "headers off", file: "others", body: headersOff}, &arm{name: "same headers", file: "requests", body: sameHeaders})
+	}
+	return all
+}
+
+// sameHeaders are as many and as long as those of a request that passes.
+const sameHeaders = `	request_header X-OAuth-User-Id 12
+	request_header X-OAuth-User-Name "User 12"
+	request_header X-OAuth-Groups sysop
+	request_header X-OAuth-Grants basic,editpage,createeditmovepage,highvolume
+	request_header X-OAuth-Consumer-Key 0123456789abcdef0123456789abcdef
+	request_header X-OAuth-Consumer-Name "App 1"
+	request_header X-OAuth-Version 1.0a
+	request_header X-OAuth-Wiki enwiki
+`
+
+// measure runs all arms in turn, forwards and backwards, and prints the ratios of their rates to the bare one's.
+func measure(ctx context.Context, dir string, wiki *wiki, site *site, name string) error {
+	ratios := map[string][]float64{}
 	rate := 20_000.0 // requests a second that a run may need: known after the first
 	for round := range *rounds + 1 {
-		file := filepath.Join(dir, "requests")
-		if err := wiki.write(file, site, name, int(rate*1.5*duration.Seconds())); err != nil {
-			return err
-		}
-		arms := []string{site.gated, site.bare}
-		if round%2 == 1 {
-			slices.Reverse(arms)
+		for _, file := range []string{"requests", "others"} {
+			if err := wiki.write(filepath.Join(dir, file), site, name, int(rate*1.5*duration.Seconds())); err != nil {
+				return err
+			}
 		}
 		if *profile != "" && round == 1 {
 			done := make(chan error, 1)
 			go func() { done <- saveProfile(site.admin) }()
 			defer func() { fmt.Println("profile:", <-done) }()
 		}
-		rates := map[string]float64{}
-		for _, arm := range arms {
-			r, err := wrk(ctx, dir, arm, file)
-			if err != nil {
-				return err
-			}
-			rates[arm] = r
+		order := slices.Clone(site.arms)
+		if round%2 == 1 {
+			slices.Reverse(order)
 		}
-		if round == 0 { // warms both arms, and tells how many requests a run needs
-			rate = max(rates[site.gated], rates[site.bare])
+		rates := map[string]float64{}
+		for _, arm := range order {
+			var err error
+			if rates[arm.name], err = wrk(ctx, dir, arm.addr, filepath.Join(dir, arm.file)); err != nil {
+				return fmt.Errorf("%s: %w", arm.name, err)
+			}
+		}
+		if round == 0 { // warms the arms, and tells how many requests a run needs
+			rate = slices.Max(slices.Collect(maps.Values(rates)))
 			continue
 		}
-		ratio := rates[site.gated] / rates[site.bare]
-		ratios = append(ratios, ratio)
-		fmt.Printf("%-10s  behind oauth %6.0f/s  bare %6.0f/s  ratio %.3f\n", name, rates[site.gated], rates[site.bare], ratio)
+		fmt.Printf("%-8s", name)
+		for _, arm := range site.arms {
+			ratio := rates[arm.name] / rates["bare"]
+			ratios[arm.name] = append(ratios[arm.name], ratio)
+			fmt.Printf("  %s %.0f/s %.3f", arm.name, rates[arm.name], ratio)
+		}
+		fmt.Println()
 	}
-	slices.Sort(ratios)
-	fmt.Printf("%-10s  median ratio %.3f, from %.3f to %.3f\n\n", name, ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1])
+	for _, arm := range site.arms {
+		of := ratios[arm.name]
+		slices.Sort(of)
+		fmt.Printf("%-8s  %s: median ratio %.3f, from %.3f to %.3f\n", name, arm.name, of[len(of)/2], of[0], of[len(of)-1])
+	}
 	return nil
 }
 
@@ -141,37 +179,35 @@ func wrk(ctx context.Context, dir, addr, file string) (float64, error) {
 	return strconv.ParseFloat(string(found[1]), 64)
 }
 
-// site is the addresses of a running Caddy.
-type site struct{ gated, bare, admin string }
+// site is a running Caddy.
+type site struct {
+	admin string
+	host  string // that requests are signed for
+	arms  []*arm
+}
 
 const caddyfile = `{
-	admin %[1]s
+	admin %s
 	auto_https off
 	persist_config off
 	log {
 		level ERROR
 	}
 }
-http://%[2]s {
-	oauth {
-		store sqlite %[4]s
-		wiki enwiki
-		mediawiki 1.47
-		secret_key %[5]s
-		public_key %[6]s
-		cache {
-			ttl 1h
-		}
+(settings) {
+	store sqlite %s
+	wiki enwiki
+	mediawiki 1.47
+	secret_key %s
+	public_key %s
+	cache {
+		ttl 1h
 	}
-	reverse_proxy %[7]s
-}
-http://%[3]s {
-	reverse_proxy %[7]s
 }
 `
 
 // startCaddy builds and starts Caddy, and a backend in this process.
-func startCaddy(ctx context.Context, dir string, wiki *wiki) (s site, stop func(), err error) {
+func startCaddy(ctx context.Context, dir string, wiki *wiki) (s *site, stop func(), err error) {
 	binary := filepath.Join(dir, "caddy")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/caddy").CombinedOutput(); err != nil { //nolint:gosec // our own path
 		return s, nil, fmt.Errorf("%w: %s", err, out)
@@ -186,14 +222,20 @@ func startCaddy(ctx context.Context, dir string, wiki *wiki) (s site, stop func(
 	})}
 	go func() { _ = server.Serve(backend) }()
 
-	ports, err := freePorts(ctx, 3)
+	s = &site{arms: arms()}
+	ports, err := freePorts(ctx, 1+len(s.arms))
 	if err != nil {
-		return s, nil, err
+		return nil, nil, err
 	}
-	s = site{admin: ports[0], gated: ports[1], bare: ports[2]}
+	s.admin, s.host = ports[0], ports[1]
+	var text strings.Builder
+	_, _ = fmt.Fprintf(&text, caddyfile, s.admin, wiki.database, wiki.siteKey, wiki.publicKeyFile)
+	for i, arm := range s.arms {
+		arm.addr = ports[1+i]
+		_, _ = fmt.Fprintf(&text, "http://%s {\n%s\treverse_proxy %s\n}\n", arm.addr, arm.body, backend.Addr())
+	}
 	config := filepath.Join(dir, "Caddyfile")
-	text := fmt.Sprintf(caddyfile, s.admin, s.gated, s.bare, wiki.database, wiki.siteKey, wiki.publicKeyFile, backend.Addr())
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
 		return s, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -210,14 +252,14 @@ func startCaddy(ctx context.Context, dir string, wiki *wiki) (s site, stop func(
 		_ = server.Close()
 	}
 	for range 100 {
-		if conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.bare); err == nil {
+		if conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.host); err == nil {
 			_ = conn.Close()
 			return s, stop, nil
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	stop()
-	return s, nil, fmt.Errorf("caddy does not listen at %s", s.bare)
+	return s, nil, fmt.Errorf("caddy does not listen at %s", s.host)
 }
 
 func freePorts(ctx context.Context, n int) ([]string, error) {

@@ -98,7 +98,7 @@ func (w *wiki) rows(issuer *rsa.PrivateKey) ([]wikidb.Row, error) {
 }
 
 // write writes n raw requests to the site, one a line.
-func (w *wiki) write(file string, s site, protocol string, n int) error {
+func (w *wiki) write(file string, s *site, protocol string, n int) error {
 	f, err := os.Create(file) //nolint:gosec // our own path
 	if err != nil {
 		return err
@@ -111,11 +111,11 @@ func (w *wiki) write(file string, s site, protocol string, n int) error {
 			if protocol == "oauth1-rsa" {
 				c = w.oauth1RSA[i%users]
 			}
-			if auth, err = sign.Header(c, "GET", "http://"+s.gated+target, nil, sign.Options{}); err != nil {
+			if auth, err = sign.Header(c, "GET", "http://"+s.host+target, nil, sign.Options{}); err != nil {
 				return err
 			}
 		}
-		_, _ = fmt.Fprintln(out, line(target, s.gated, auth)) // Flush tells
+		_, _ = fmt.Fprintln(out, line(target, s.host, auth)) // Flush tells
 	}
 	if err := out.Flush(); err != nil {
 		return err
