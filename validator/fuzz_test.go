@@ -196,10 +196,10 @@ func FuzzRestrictions(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		strict, lenient := ParseRestrictions([]byte(text), Release139), ParseRestrictions([]byte(text), Release147)
 		for _, ip := range probes {
-			if !strict.Broken && strict.Allows(ip) != lenient.Allows(ip) || strict.Broken && strict.Allows(ip) {
+			if !strict.Broken && strict.allows(ip) != lenient.allows(ip) || strict.Broken && strict.allows(ip) {
 				t.Fatalf("%q: the releases differ about %v", text, ip)
 			}
-			if lenient.Allows(ip) && !strings.Contains(text, `IPAddresses`) && !strings.Contains(text, `\`) {
+			if lenient.allows(ip) && !strings.Contains(text, `IPAddresses`) && !strings.Contains(text, `\`) {
 				t.Fatalf("%q allows %v", text, ip)
 			}
 		}

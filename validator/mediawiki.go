@@ -2,8 +2,8 @@ package validator
 
 import "strings"
 
-// MediaWikiError is how MediaWiki's Action API would have named a refusal.
-type MediaWikiError struct {
+// mediaWikiError is how MediaWiki's Action API would have named a refusal.
+type mediaWikiError struct {
 	Code string // in the header MediaWiki-API-Error and the body
 	Info string // in English
 }
@@ -50,23 +50,22 @@ var mediaWikiDetail = map[Reason]string{
 	NoAcceptance:           mwNotApprovedFor,
 }
 
-// MediaWiki returns what MediaWiki's Action API says of a refusal, for clients that read it: mwclient and pywikibot
-// act on the code, and on words of the text. The text quotes the wiki, and nothing of the
-// request.
-func (d Decision) MediaWiki(wiki string) MediaWikiError {
+// mediaWikiError returns what MediaWiki's Action API says of a refusal, for clients that read it: mwclient and
+// pywikibot act on the code, and on words of the text. The text quotes the wiki, and nothing of the request.
+func (d Decision) mediaWikiError(wiki string) mediaWikiError {
 	switch d.Reason {
 	case WrongWiki, ConsumerWrongWiki:
-		return MediaWikiError{mwWrongWiki, "The authorization headers in your request are not valid for " + wiki}
+		return mediaWikiError{mwWrongWiki, "The authorization headers in your request are not valid for " + wiki}
 	case UnknownUser:
-		return MediaWikiError{mwInvalidUser, "The authorization headers in your request are for a user that does not exist here"}
+		return mediaWikiError{mwInvalidUser, "The authorization headers in your request are for a user that does not exist here"}
 	case UserLocked, UserBlocked:
-		return MediaWikiError{mwBlockedUser, "The authorization headers in your request are for a user who is blocked"}
+		return mediaWikiError{mwBlockedUser, "The authorization headers in your request are for a user who is blocked"}
 	case ConsumerNotUsable:
-		return MediaWikiError{mwNotApproved, "The app that you are trying to connect seems to be set up incorrectly. Contact its author for help."}
+		return mediaWikiError{mwNotApproved, "The app that you are trying to connect seems to be set up incorrectly. Contact its author for help."}
 	}
 	detail, found := mediaWikiDetail[d.Reason]
 	if !found {
 		detail = strings.TrimSuffix(d.Reason.Detail(), ".")
 	}
-	return MediaWikiError{mwInvalid, "The authorization headers in your request are not valid: " + detail}
+	return mediaWikiError{mwInvalid, "The authorization headers in your request are not valid: " + detail}
 }

@@ -25,7 +25,7 @@ func WriteMediaWiki(w http.ResponseWriter, r *http.Request, d Decision, site Med
 	default:
 		return false
 	}
-	e := d.MediaWiki(site.Wiki)
+	e := d.mediaWikiError(site.Wiki)
 	status := http.StatusForbidden
 	var body any
 	switch segments := strings.Split(path, "/"); {
@@ -45,8 +45,8 @@ func WriteMediaWiki(w http.ResponseWriter, r *http.Request, d Decision, site Med
 	if err != nil {
 		panic(err) // texts and numbers
 	}
-	NoStore(w.Header(), d.Reason)
-	WriteAnswer(w, r, status, "application/json", text)
+	noStore(w.Header(), d.Reason)
+	writeAnswer(w, r, status, "application/json", text)
 	return true
 }
 
@@ -57,7 +57,7 @@ type apiError struct {
 	DocRef string `json:"docref,omitempty"`
 }
 
-func (e MediaWikiError) api(newFormat bool) any {
+func (e mediaWikiError) api(newFormat bool) any {
 	body := apiError{Code: e.Code, Info: e.Info, Help: mediaWikiHelp}
 	if newFormat {
 		body.Help, body.DocRef = "", mediaWikiHelp

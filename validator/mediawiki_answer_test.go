@@ -88,7 +88,7 @@ func TestWriteMediaWikiOfEachReason(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
 			t.Fatal(err)
 		}
-		want := Decision{Reason: reason}.MediaWiki("enwiki")
+		want := Decision{Reason: reason}.mediaWikiError("enwiki")
 		if body.Error.Code != want.Code || body.Error.Info != want.Info || w.Header().Get("MediaWiki-API-Error") != want.Code {
 			t.Errorf("%v: %+v", reason, body)
 		}

@@ -32,11 +32,11 @@ var problems = func() (all [numReasons][]byte) {
 // WriteProblem writes status and body of a refusal, a problem document (RFC 9457). A HEAD gets the headers of the
 // answer to a GET. Challenges.Set is to be called before.
 func WriteProblem(w http.ResponseWriter, r *http.Request, reason Reason) {
-	WriteAnswer(w, r, reason.Status(), "application/problem+json", problems[reason])
+	writeAnswer(w, r, reason.Status(), "application/problem+json", problems[reason])
 }
 
-// WriteAnswer writes a whole answer, to a HEAD without its body.
-func WriteAnswer(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
+// writeAnswer writes a whole answer, to a HEAD without its body.
+func writeAnswer(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
@@ -77,14 +77,14 @@ func NewChallenges(realm string, require []Requirement) Challenges {
 // Set sets the headers that go with a refusal: no-store, and as the status asks WWW-Authenticate, Retry-After or
 // Allow.
 func (c Challenges) Set(h http.Header, reason Reason) {
-	NoStore(h, reason)
+	noStore(h, reason)
 	for _, challenge := range c[reason] {
 		h.Add("WWW-Authenticate", challenge)
 	}
 }
 
-// NoStore sets what Challenges.Set does but for the challenges, for an answer that has none.
-func NoStore(h http.Header, reason Reason) {
+// noStore sets what Challenges.Set does but for the challenges, for an answer that has none.
+func noStore(h http.Header, reason Reason) {
 	h.Set("Cache-Control", "no-store")
 	switch reason.Status() {
 	case http.StatusServiceUnavailable:

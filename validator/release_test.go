@@ -132,7 +132,7 @@ func TestConfigured(t *testing.T) {
 }
 
 func TestMediaWikiError(t *testing.T) {
-	for reason, want := range map[Reason]MediaWikiError{
+	for reason, want := range map[Reason]mediaWikiError{
 		BadSignature:      {"mwoauth-invalid-authorization", "The authorization headers in your request are not valid: Invalid signature"},
 		NonceUsed:         {"mwoauth-invalid-authorization", "The authorization headers in your request are not valid: Nonce already used"},
 		TokenExpired:      {"mwoauth-invalid-authorization", "The authorization headers in your request are not valid: Invalid access token"},
@@ -143,7 +143,7 @@ func TestMediaWikiError(t *testing.T) {
 		ConsumerNotUsable: {"mwoauth-invalid-authorization-not-approved", "The app that you are trying to connect seems to be set up incorrectly. Contact its author for help."},
 		MissingGrant:      {"mwoauth-invalid-authorization", "The authorization headers in your request are not valid: A required grant is missing"},
 	} {
-		if got := (Decision{Reason: reason}).MediaWiki("enwiki"); got != want {
+		if got := (Decision{Reason: reason}).mediaWikiError("enwiki"); got != want {
 			t.Errorf("%v: %+v, want %+v", reason, got, want)
 		}
 	}

@@ -81,9 +81,9 @@ func (r Restrictions) Size() int {
 	return size
 }
 
-// Allows says whether a client at ip may use the consumer. IPv4 and IPv6 are kept apart, as MediaWiki does,
+// allows says whether a client at ip may use the consumer. IPv4 and IPv6 are kept apart, as MediaWiki does,
 // but for an IPv4 client that a dual-stack listener shows as ::ffff:a.b.c.d.
-func (r Restrictions) Allows(ip netip.Addr) bool {
+func (r Restrictions) allows(ip netip.Addr) bool {
 	if r.Broken {
 		return false
 	}

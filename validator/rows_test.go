@@ -43,10 +43,10 @@ func TestRestrictions(t *testing.T) {
 			t.Run(tt.name+", "+release.String(), func(t *testing.T) {
 				r := ParseRestrictions([]byte(tt.text), release)
 				var may []string
-				if r.Allows(netip.MustParseAddr(inside)) {
+				if r.allows(netip.MustParseAddr(inside)) {
 					may = append(may, "4")
 				}
-				if r.Allows(netip.MustParseAddr(v6)) {
+				if r.allows(netip.MustParseAddr(v6)) {
 					may = append(may, "6")
 				}
 				got := strings.Join(may, " ")

@@ -258,7 +258,7 @@ func addressAllowed(h *hearing) Reason {
 		return OK
 	case h.c.spoofableIP:
 		return AddressUntrusted
-	case !r.Allows(h.c.clientIP):
+	case !r.allows(h.c.clientIP):
 		return AddressNotAllowed
 	}
 	return OK
