@@ -9,15 +9,20 @@ const maxHeader = 16 << 10
 // have no case (RFC 9110 section 11.1). A value that begins with "Bearer" is ours even when no blank follows:
 // a token glued to it is a broken credential, not another scheme's.
 func scheme(value string) (p Protocol, rest string) {
-	if len(value) >= len("Bearer") && strings.EqualFold(value[:len("Bearer")], "Bearer") {
-		return OAuth2, value[len("Bearer"):]
+	if rest, ok := cutPrefixFold(value, "Bearer"); ok {
+		return OAuth2, rest
 	}
-	const name = "OAuth"
-	if len(value) >= len(name) && strings.EqualFold(value[:len(name)], name) &&
-		(len(value) == len(name) || !tokenChars[value[len(name)]]) {
-		return OAuth1, value[len(name):]
+	if rest, ok := cutPrefixFold(value, "OAuth"); ok && (rest == "" || !tokenChars[rest[0]]) {
+		return OAuth1, rest
 	}
 	return NoProtocol, ""
+}
+
+func cutPrefixFold(s, prefix string) (after string, found bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return "", false
+	}
+	return s[len(prefix):], true
 }
 
 // bearerToken reads what follows "Bearer": blanks and one token68 (RFC 6750 section 2.1).

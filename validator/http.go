@@ -55,7 +55,7 @@ func FormReader(r *http.Request) func(limit int64) ([]byte, error) {
 			io.Reader
 			io.Closer
 		}{io.MultiReader(bytes.NewReader(form), rest), rest}
-		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) || err == nil && int64(len(form)) > limit {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge || err == nil && int64(len(form)) > limit {
 			return nil, ErrFormTooLarge
 		}
 		return form, err

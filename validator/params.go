@@ -2,6 +2,8 @@ package validator
 
 import "strings"
 
+const formType = "application/x-www-form-urlencoded"
+
 // maxParameters bounds the work that one request can ask for: a form of 1 MiB can hold 176,000 parameters.
 const maxParameters = 8192
 
@@ -9,8 +11,7 @@ const maxParameters = 8192
 // RFC 5849 section 3.6 has it.
 type param struct{ name, value string }
 
-// appendForm reads application/x-www-form-urlencoded text: a query, or a body. ok is false when it holds more
-// than maxParameters. Empty pieces between two "&" are no parameters.
+// appendForm reads text of the formType: a query, or a body. ok is false when it holds more than maxParameters. Empty pieces between two "&" are no parameters.
 func appendForm(params []param, text string) (_ []param, ok bool) {
 	for text != "" {
 		var piece string

@@ -12,7 +12,8 @@ import (
 // the header, which parameters it signs. Parts that crash there are refused here.
 type php struct{}
 
-const formType = "application/x-www-form-urlencoded"
+// phpBlanks is the white space that PHP skips around a number.
+const phpBlanks = " \t\n\r\v\f"
 
 func (r php) read(c *Claim, p *Policy, request *Request) Reason {
 	var line string
@@ -82,8 +83,9 @@ func (php) merge(c *Claim, form string, tooMany Reason) Reason {
 	if strings.Count(c.query, "&")+strings.Count(form, "&") >= maxParameters {
 		return tooMany
 	}
-	all := phpMerge(phpParse(c.query), phpGet(c.query), phpParse(form), phpHeader(c.header))
-	_, inHeader := phpHeader(c.header).get("oauth_signature")
+	header := phpHeader(c.header)
+	all := phpMerge(phpParse(c.query), phpGet(c.query), phpParse(form), header)
+	_, inHeader := header.get("oauth_signature")
 	c.InQuery = !inHeader && holdsSignature(c.query)
 	c.oauth = [numFields]string{}
 	c.params = c.params[:0]
@@ -115,7 +117,7 @@ func (r php) version(c *Claim) bool {
 // timestamp reads what PHP 8 takes for a number in a subtraction: blanks around it, a sign, a fraction, an exponent,
 // and anything after it. A text that does not begin with a number is an error there.
 func (php) timestamp(text string) (seconds float64, ok bool) {
-	text = strings.TrimLeft(text, " \t\n\r\v\f")
+	text = strings.TrimLeft(text, phpBlanks)
 	n := phpNumberLength(text)
 	if n == 0 {
 		return 0, false
@@ -161,8 +163,7 @@ func phpNumberLength(s string) int {
 
 // phpNumeric reads a text as is_numeric and a cast to float do: a number with blanks around it and nothing else.
 func phpNumeric(text string) (float64, bool) {
-	const blanks = " \t\n\r\v\f"
-	text = strings.TrimRight(strings.TrimLeft(text, blanks), blanks)
+	text = strings.Trim(text, phpBlanks)
 	if n := phpNumberLength(text); n == 0 || n != len(text) {
 		return 0, false
 	}
@@ -188,7 +189,7 @@ func (php) decodeRSA(text string) ([]byte, bool) {
 // phpBearer takes off "Bearer" and one white-space byte, if one follows, and trims the rest.
 func phpBearer(line string) string {
 	rest := strings.TrimPrefix(line, "Bearer")
-	if rest == "" || !strings.Contains(" \t\n\v\f\r", rest[:1]) {
+	if rest == "" || !strings.Contains(phpBlanks, rest[:1]) {
 		rest = line // the word stays, and the token cannot be read
 	}
 	return strings.Trim(rest, " \t\n\r\x00\v")

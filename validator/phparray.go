@@ -169,6 +169,7 @@ func phpHeader(line string) *phpArray {
 	}
 }
 
+// The defaults of max_input_vars and max_input_nesting_level.
 const (
 	phpMaxInputVars = 1000
 	phpMaxNesting   = 64
@@ -237,7 +238,7 @@ func (t *phpTree) register(name, value string) {
 
 // cutIndex reads what stands between brackets. One white-space byte before the closing one makes it empty.
 func cutIndex(s string) (index, after string, closed bool) {
-	if len(s) > 1 && strings.Contains(" \t\n\r\v\f", s[:1]) && s[1] == ']' {
+	if len(s) > 1 && strings.Contains(phpBlanks, s[:1]) && s[1] == ']' {
 		return "", s[2:], true
 	}
 	return strings.Cut(s, "]")

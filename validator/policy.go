@@ -24,7 +24,7 @@ type Policy struct {
 	MaxFormSize          int64         // bytes
 	Require              []Requirement
 
-	siteMACs *sync.Pool
+	siteMACs *sync.Pool // of HMACs under SiteKey
 }
 
 // Rules is how a credential is read and signed. Who may do what is MediaWiki's to say under both.
@@ -64,5 +64,5 @@ const (
 // Defaults of a Policy.
 const (
 	DefaultTimestampWindow = 5 * time.Minute
-	DefaultMaxFormSize     = 8 << 20
+	DefaultMaxFormSize     = 8 << 20 // bytes
 )

@@ -38,7 +38,7 @@ func ParseRestrictions(raw []byte, release Release) Restrictions {
 			return broken
 		}
 	}
-	strict := release < Release147
+	strict := release < 47
 	if strict && len(members) != known {
 		return broken
 	}

@@ -59,8 +59,9 @@ var (
 	}
 )
 
-// Decide says whether the claim is proven and may pass, given the facts. It does no I/O and asks no clock. A
-// nonce is not its business: one is used up only by a request that would pass.
+// Decide says whether the claim is proven and may pass, given the facts. It does no I/O and asks no clock, and takes
+// the policy as it is: New fills in its defaults, not Decide. A nonce is not its business: one is used up only by a
+// request that would pass.
 func Decide(p Policy, now time.Time, c Claim, f Facts) Decision {
 	p.siteMACs = newMACs(p.SiteKey)
 	h := hearing{p: &p, now: now, c: &c, f: &f}

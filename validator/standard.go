@@ -165,9 +165,7 @@ func holdsSignature(query string) bool {
 	if !strings.Contains(query, "oauth") && !strings.Contains(query, "%") {
 		return false
 	}
-	for query != "" {
-		var piece string
-		piece, query, _ = strings.Cut(query, "&")
+	for piece := range strings.SplitSeq(query, "&") {
 		name, _, _ := strings.Cut(piece, "=")
 		if len(name) >= len("oauth_signature") && recode(name, true) == "oauth_signature" {
 			return true
@@ -186,5 +184,5 @@ func hasForm(r *Request) (isForm, ok bool) {
 		return false, true
 	}
 	mediaType, _, _ := strings.Cut(r.ContentType[0], ";")
-	return strings.EqualFold(strings.Trim(mediaType, " \t"), "application/x-www-form-urlencoded"), true
+	return strings.EqualFold(strings.Trim(mediaType, " \t"), formType), true
 }

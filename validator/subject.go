@@ -52,7 +52,7 @@ func subjectID(p *Policy, sub string) (id uint64, ok bool) {
 		text = sub[colon+1:]
 	}
 	id, err := strconv.ParseUint(text, 10, 64)
-	if p.Release == 46 {
+	if p.Release == 46 { // it holds a sub that begins with "mw:" to its form, and asks of none whose it is
 		return 0, err == nil || text == sub
 	}
 	return id, err == nil
@@ -86,7 +86,7 @@ func namesUser(p *Policy, sub string) bool {
 	case sub == oddSubject || p.centralIDs():
 		return true
 	}
-	sub = strings.TrimLeft(sub, " \t\n\r\v\f")
+	sub = strings.TrimLeft(sub, phpBlanks)
 	f, _ := strconv.ParseFloat(sub[:phpNumberLength(sub)], 64)
 	return math.Trunc(f) != 0
 }
