@@ -76,16 +76,16 @@ func (h *hearing) decide() Decision {
 			}
 		}
 	}
-	d := h.c.deny(OK)
-	d.Verdict = Allow
+	d := h.c.decision(Allow, OK)
 	d.Identity = h.identity()
 	return d
 }
 
-// deny returns a decision about the claim that does not pass.
-func (c *Claim) deny(reason Reason) Decision {
-	return Decision{Verdict: Deny, Reason: reason, Protocol: c.Protocol, InQuery: c.InQuery, Consumer: c.consumer()}
+func (c *Claim) decision(verdict Verdict, reason Reason) Decision {
+	return Decision{Verdict: verdict, Reason: reason, Protocol: c.Protocol, InQuery: c.InQuery, Consumer: c.consumer()}
 }
+
+func (c *Claim) deny(reason Reason) Decision { return c.decision(Deny, reason) }
 
 func (h *hearing) identity() Identity {
 	id := Identity{
@@ -94,11 +94,11 @@ func (h *hearing) identity() Identity {
 		ConsumerName: h.consumer.Name,
 		Wiki:         h.p.Wiki,
 		OwnerOnly:    h.consumer.OwnerOnly,
+		Pages:        h.consumer.Restrictions.Pages,
 	}
 	if h.user != nil {
 		id.UserID, id.UserName, id.Groups = h.user.CentralID, h.user.Name, h.groups()
 	}
-	id.Pages = h.consumer.Restrictions.Pages
 	return id
 }
 

@@ -178,7 +178,7 @@ func (v *Verifier) useNonce(ctx context.Context, c *Claim, d Decision) Decision 
 }
 
 func (c *Claim) unavailable(reason Reason, err error) Decision {
-	d := c.deny(reason)
-	d.Verdict, d.Err = Unavailable, err
+	d := c.decision(Unavailable, reason)
+	d.Err = err
 	return d
 }
