@@ -107,16 +107,7 @@ func (n *Nonces) Use(_ context.Context, key validator.Key, nonce string, until t
 	}
 }
 
-// Len returns the number of nonces held.
-func (n *Nonces) Len() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for wall := n.now(); n.sweep(wall); {
-	}
-	return int(n.nonces)
-}
-
-// Bytes returns the bytes in use.
+// Bytes returns the bytes in use, once what has ended is dropped.
 func (n *Nonces) Bytes() int64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
