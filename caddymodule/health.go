@@ -54,9 +54,10 @@ type watched struct {
 func (w watched) Lookup(ctx context.Context, key validator.Key) (validator.Facts, error) {
 	facts, err := w.next.Lookup(ctx, key)
 	state := key.Protocol.String() + " " + w.identity
+	schema := new(store.SchemaError)
 	switch {
-	case isMismatch(err):
-		if w.health.worsens(state, err.Error()) {
+	case errors.As(err, &schema):
+		if w.health.worsens(state, schema.Error()) { // what other servers said may be new each time
 			w.log.Error("the tables of a wiki cannot be read: its requests get 503 until this is mended",
 				zap.String("wiki", key.Wiki), zap.String("protocol", key.Protocol.String()), zap.Error(err))
 		}

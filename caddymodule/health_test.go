@@ -59,6 +59,7 @@ func TestAMismatchIsToldOnce(t *testing.T) {
 		{found, nil, validator.OAuth1, "info enwiki"},
 		{found, nil, validator.OAuth1, ""},
 		{validator.Facts{}, missing("x"), validator.OAuth1, "missing: x"},
+		{validator.Facts{}, errors.Join(errors.New("no answer within 667ms"), missing("x")), validator.OAuth1, ""}, // of a replica
 	} {
 		facts, err = step.facts, step.err
 		got := ask(step.protocol)
