@@ -81,15 +81,12 @@ func verdict(refusals []refusal, bit, suggested shape) refusal {
 		if (r.shape^last.shape)&bit == 0 {
 			continue
 		}
-		if r.missing.Denied != last.missing.Denied && r.missing.Denied || r.missing.Denied == last.missing.Denied && (r.shape^suggested)&bit == 0 {
+		if r.missing.Denied && !last.missing.Denied || r.missing.Denied == last.missing.Denied && (r.shape^suggested)&bit == 0 {
 			return r
 		}
 	}
 	return last
 }
-
-// together are tables that are of no use without each other.
-var together = map[string][]string{"block": {"block", "block_target"}, "block_target": {"block", "block_target"}}
 
 // explain makes the error for the operator.
 func (q *query) explain(ctx context.Context, on *server, r refusal) error {
@@ -100,8 +97,8 @@ func (q *query) explain(ctx context.Context, on *server, r refusal) error {
 		return e
 	}
 	needed := []string{table}
-	if t := together[table]; t != nil {
-		needed = t
+	if table == "block" || table == "block_target" { // of no use without each other
+		needed = []string{"block", "block_target"}
 	}
 	for _, table := range needed {
 		name := s.names[placeOf(table)] + table + "`"

@@ -87,7 +87,7 @@ func (p *Pool) connect() error {
 			return fmt.Errorf("replica %d: it names database %q, the primary %q", i+1, r.Database, p.primary.Database)
 		}
 	}
-	// The store cannot be opened twice over: nothing needs the secrets any more.
+	// Connections are made by the connectors from here on: the secrets are not needed any more.
 	p.cfg.DSN, p.cfg.Replicas = "", nil
 	return nil
 }
@@ -183,7 +183,7 @@ func (p *Pool) read(caller context.Context, q *query) (found, error) {
 		deadline, _ := ctx.Deadline()
 		share := time.Until(deadline) / time.Duration(len(order)-i)
 		f, err := p.ask(ctx, s, q, share)
-		schema := (*SchemaError)(nil)
+		_, isSchema := errors.AsType[*SchemaError](err)
 		switch {
 		case err == nil && (s == p.primary || q.complete(&f)):
 			return f, nil
@@ -192,7 +192,7 @@ func (p *Pool) read(caller context.Context, q *query) (found, error) {
 			missing = &f
 		case caller.Err() != nil:
 			return found{}, err // the caller left: that says nothing about the server
-		case errors.As(err, &schema): // that is one wiki's: to the others the server is as good as ever
+		case isSchema: // that is one wiki's: to the others the server is as good as ever
 			misshapen = true
 			failed = errors.Join(failed, err)
 		default:

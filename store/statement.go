@@ -13,8 +13,8 @@ const (
 	placeWiki place = iota
 	placeOAuth
 	placeCentral
-	placeUser    // ids of users: digits
-	placeSubject //
+	placeUser    // id of a user: digits
+	placeSubject // likewise
 	placeConsumer
 	placeToken
 	placeWikiID

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -111,7 +112,7 @@ func (s *Store) check() error {
 		}
 	}
 	if s.wiki.Users == validator.CentralAuth && s.wiki.ID == "" {
-		return fmt.Errorf("users centralauth: the wiki has no id")
+		return errors.New("users centralauth: the wiki has no id")
 	}
 	if err := checkName("table_prefix of the OAuth tables", s.wiki.oauthPrefix()); err != nil {
 		return err

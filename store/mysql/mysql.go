@@ -88,15 +88,15 @@ var refusals = map[uint16]bool{
 	1203: true, // too many connections of the user
 	1226: true, // the user's limit is reached
 	1698: true, // access denied without a password
+	3118: true, // account locked (MySQL)
 	3159: true, // TLS is required
-	4151: true, // account locked
-	3118: true, // account locked
+	4151: true, // account locked (MariaDB)
 }
 
 func (driver) Explain(err error) error {
-	var e *mysql.MySQLError
+	e, ok := errors.AsType[*mysql.MySQLError](err)
 	switch {
-	case !errors.As(err, &e):
+	case !ok:
 		return err
 	case e.Number == databaseDenied, e.Number == unknownDatabase, driver{}.Missing(err) != nil:
 		return fmt.Errorf("missing, or not granted to the user: %q (error %d): see the GRANT statements in docs/database.md",
