@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -341,4 +342,24 @@ func connections(t *testing.T, f farm) (n int) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestSQLModes has servers whose sql_mode reads quotes, operators and empty strings in other ways. MediaWiki sets a
+// mode of its own in each connection; that would cost us a round trip.
+func TestSQLModes(t *testing.T) {
+	f := newFarm(t, storetest.Named(t, "MariaDB 1.35 CentralAuth"))
+	server := mariadb.Start(t)
+	t.Cleanup(func() { server.Exec(t, "SET GLOBAL sql_mode = DEFAULT") })
+	want, err := f.Store(t).Lookup(t.Context(), f.oauth1)
+	if err != nil || want.User == nil || want.User.Hidden != 0 {
+		t.Fatalf("%+v, %v", want.User, err)
+	}
+	for _, mode := range []string{
+		"ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "HIGH_NOT_PRECEDENCE,IGNORE_SPACE,PIPES_AS_CONCAT", "EMPTY_STRING_IS_NULL", "ORACLE", "TRADITIONAL",
+	} {
+		server.Exec(t, "SET GLOBAL sql_mode = '"+mode+"'")
+		if got, err := f.Store(t).Lookup(t.Context(), f.oauth1); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v, want %+v", mode, got.User, err, want.User)
+		}
+	}
 }

@@ -172,7 +172,7 @@ func (t tables) blocks(kind int, p people) string {
 
 // globalUser selects what CentralAuth knows of a user. A row of localuser is the attachment of that name on that wiki.
 func (t tables) globalUser(first int, p people) []string {
-	hidden, expires := "gu.gu_hidden <> ''", "NULL"
+	hidden, expires := "LENGTH(gu.gu_hidden) > 0", "NULL"
 	if t.shape&hiddenLevel != 0 {
 		hidden = "gu.gu_hidden_level"
 	}
