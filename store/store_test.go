@@ -141,6 +141,12 @@ func TestIdentities(t *testing.T) {
 	if seen[again.Wiki(wiki).Identity()] != "base" {
 		t.Error("a changed password changes the identity")
 	}
+	socket := func(path string) string {
+		return open(t, store.Config{Driver: "mysql", DSN: "gateway@unix(" + path + ")/enwiki"}).Wiki(wiki).Identity()
+	}
+	if socket("/run/A.sock") == socket("/run/a.sock") {
+		t.Error("two sockets have one identity")
+	}
 }
 
 func TestOAuthIdentity(t *testing.T) {

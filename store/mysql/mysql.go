@@ -32,9 +32,11 @@ func (driver) Open(dsn string, tlsConfig *tls.Config) (store.Server, error) {
 	if err != nil {
 		return store.Server{}, errors.New("malformed")
 	}
-	return store.Server{
-		Connector: connector, Address: c.Net + "(" + strings.ToLower(c.Addr) + ")", User: c.User, Database: c.DBName,
-	}, nil
+	address := c.Addr
+	if c.Net == "tcp" { // the names of hosts ignore case, those of sockets do not
+		address = strings.ToLower(address)
+	}
+	return store.Server{Connector: connector, Address: c.Net + "(" + address + ")", User: c.User, Database: c.DBName}, nil
 }
 
 func (driver) Databases() bool { return true }
