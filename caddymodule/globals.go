@@ -44,11 +44,10 @@ func parseDirective(d httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 
 // inherit takes every setting that h leaves out from global.
 func (h *Handler) inherit(global *Handler) {
-	wikis := h.Wikis
+	wikis := h.Wikis // they go with wiki
 	if h.Wiki == "" {
 		wikis = global.Wikis
 	}
-	defer func() { h.Wikis = wikis }() // they go with wiki
 	h.Require = slices.Concat(global.Require, h.Require)
 	own, from := reflect.ValueOf(h).Elem(), reflect.ValueOf(global).Elem()
 	for i := range own.NumField() {
@@ -56,6 +55,7 @@ func (h *Handler) inherit(global *Handler) {
 			own.Field(i).Set(from.Field(i))
 		}
 	}
+	h.Wikis = wikis
 }
 
 // missing names the required settings that are not there.

@@ -54,9 +54,9 @@ type watched struct {
 func (w watched) Lookup(ctx context.Context, key validator.Key) (validator.Facts, error) {
 	facts, err := w.next.Lookup(ctx, key)
 	state := key.Protocol.String() + " " + w.identity
-	schema := new(store.SchemaError)
+	schema, mismatch := errors.AsType[*store.SchemaError](err)
 	switch {
-	case errors.As(err, &schema):
+	case mismatch:
 		if w.health.worsens(state, schema.Error()) { // what other servers said may be new each time
 			w.log.Error("the tables of a wiki cannot be read: its requests get 503 until this is mended",
 				zap.String("wiki", key.Wiki), zap.String("protocol", key.Protocol.String()), zap.Error(err))
@@ -71,6 +71,6 @@ func (w watched) Lookup(ctx context.Context, key validator.Key) (validator.Facts
 
 // isMismatch says whether an error is one of tables that are not what they should be.
 func isMismatch(err error) bool {
-	schema := new(store.SchemaError)
-	return errors.As(err, &schema)
+	_, mismatch := errors.AsType[*store.SchemaError](err)
+	return mismatch
 }

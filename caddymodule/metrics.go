@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"errors"
 	"maps"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,8 +56,8 @@ func newInstruments() *instruments {
 // register adds the collectors to the registry of one configuration, which may have several handlers.
 func (m *instruments) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{m.decisions, m.queries, m.queryErrors, &m.memories} {
-		already := new(prometheus.AlreadyRegisteredError)
-		if err := registry.Register(c); err != nil && !errors.As(err, already) {
+		err := registry.Register(c)
+		if _, already := errors.AsType[prometheus.AlreadyRegisteredError](err); err != nil && !already {
 			return err
 		}
 	}
@@ -84,9 +83,6 @@ func (m *instruments) observeQuery(d time.Duration, err error) {
 		m.queryErrors.Inc()
 	}
 }
-
-// retire keeps the counts of a cache that ends, so that the sums do not fall.
-func (m *instruments) retire(all []cache.Stats) { m.memories.retire(all) }
 
 var (
 	hitsDesc   = prometheus.NewDesc("caddy_oauth_cache_hits_total", "Answers from the cache.", []string{"cache"}, nil)
@@ -131,6 +127,7 @@ func (c *memoryCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(bytesDesc, prometheus.GaugeValue, float64(nonces), "nonces")
 }
 
+// retire keeps the counts of a cache that ends, so that the sums do not fall.
 func (c *memoryCollector) retire(all []cache.Stats) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -142,8 +139,7 @@ func (c *memoryCollector) retire(all []cache.Stats) {
 
 func add(sums map[string]cache.Stats, all []cache.Stats) {
 	for _, s := range all {
-		name := strings.ToLower(s.Name)
-		sum := sums[name]
-		sums[name] = cache.Stats{Name: name, Hits: sum.Hits + s.Hits, Misses: sum.Misses + s.Misses, Bytes: sum.Bytes + s.Bytes}
+		sum := sums[s.Name]
+		sums[s.Name] = cache.Stats{Name: s.Name, Hits: sum.Hits + s.Hits, Misses: sum.Misses + s.Misses, Bytes: sum.Bytes + s.Bytes}
 	}
 }

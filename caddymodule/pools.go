@@ -37,7 +37,7 @@ func (d *database) Destruct() error { return d.Close() }
 type memory struct{ *cache.Cache }
 
 func (m *memory) Destruct() error {
-	metrics.retire(m.Stats())
+	metrics.memories.retire(m.Stats())
 	m.Close()
 	return nil
 }
