@@ -182,12 +182,12 @@ http://%[2]s {
 	}
 	reverse_proxy %[9]s
 }
-`, w.token("caddy"), address, host, w.token("wiki.sqlite"), demoWikiID, demoRelease,
-		"`{file."+w.path("site_key")+"}`", w.token("oauth2.pem"), backend)
+`, w.quoted("caddy"), address, host, w.quoted("wiki.sqlite"), demoWikiID, demoRelease,
+		"`{file."+w.path("site_key")+"}`", w.quoted("oauth2.pem"), backend)
 }
 
-// token is a path as one token of a Caddyfile.
-func (w *demoWiki) token(name string) string { return "`" + w.path(name) + "`" }
+// quoted is a path as one word of a Caddyfile.
+func (w *demoWiki) quoted(name string) string { return "`" + w.path(name) + "`" }
 
 func publicPEM(key *rsa.PrivateKey) string {
 	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
