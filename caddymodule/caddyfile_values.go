@@ -104,52 +104,38 @@ func onOff(to **bool) subdirective {
 	}
 }
 
-// The following do not take 0: left out means the default in JSON, and no setting has a use for it.
-
-func duration(to *caddy.Duration) subdirective {
+// parsed reads one value that parse accepts. None accepts 0: left out means the default in JSON, and no setting has a
+// use for it.
+func parsed[T any](to *T, kind string, parse func(string) (T, bool)) subdirective {
 	return func(line *caddyfile.Dispenser) error {
 		name, value := line.Val(), ""
 		if err := oneValue(line, &value, true); err != nil {
 			return err
 		}
-		d, err := caddy.ParseDuration(value)
-		if err != nil || d <= 0 {
-			return line.Errf("%s: %q is no duration: want one like 5m", name, value)
+		v, ok := parse(value)
+		if !ok {
+			return line.Errf("%s: %q is no %s", name, value, kind)
 		}
-		*to = caddy.Duration(d)
+		*to = v
 		return nil
 	}
+}
+
+func duration(to *caddy.Duration) subdirective {
+	return parsed(to, "duration: want one like 5m", func(s string) (caddy.Duration, bool) {
+		d, err := caddy.ParseDuration(s)
+		return caddy.Duration(d), err == nil && d > 0
+	})
 }
 
 func number(to *int) subdirective {
-	return func(line *caddyfile.Dispenser) error {
-		name, value := line.Val(), ""
-		if err := oneValue(line, &value, true); err != nil {
-			return err
-		}
-		n, err := strconv.Atoi(value)
-		if err != nil || n <= 0 {
-			return line.Errf("%s: %q is no positive number", name, value)
-		}
-		*to = n
-		return nil
-	}
+	return parsed(to, "positive number", func(s string) (int, bool) {
+		n, err := strconv.Atoi(s)
+		return n, err == nil && n > 0
+	})
 }
 
-func size(to *int64) subdirective {
-	return func(line *caddyfile.Dispenser) error {
-		name, value := line.Val(), ""
-		if err := oneValue(line, &value, true); err != nil {
-			return err
-		}
-		n, ok := parseSize(value)
-		if !ok {
-			return line.Errf("%s: %q is no size: want one like 64MiB", name, value)
-		}
-		*to = n
-		return nil
-	}
-}
+func size(to *int64) subdirective { return parsed(to, "size: want one like 64MiB", parseSize) }
 
 func noMore(line *caddyfile.Dispenser) error {
 	return errors.Join(noMoreArgs(line), noBlock(line))

@@ -36,12 +36,14 @@ const (
 
 	sqlite = "sqlite"
 
-	keep  = "keep"
-	strip = "strip"
-	pass  = "pass"
-	check = "check"
-	none  = "none"
-	off   = "off"
+	preflightPass  = "pass"
+	preflightCheck = "check"
+
+	credentialsKeep  = "keep"
+	credentialsStrip = "strip"
+
+	none = "none"
+	off  = "off"
 )
 
 var (
@@ -49,8 +51,8 @@ var (
 	usersChoice       = choices{setting: "users", built: []string{usersLocal, usersCentralAuth}}
 	rulesChoice       = choices{setting: "rules", built: []string{rulesStandard, rulesMediaWiki}}
 	modeChoice        = choices{setting: "mode", built: []string{modeRequired, modeOptional, modeStrip}, later: []string{"observe"}}
-	preflightChoice   = choices{setting: "cors_preflight", built: []string{pass, check}}
-	credentialsChoice = choices{setting: "credentials", built: []string{keep, strip}}
+	preflightChoice   = choices{setting: "cors_preflight", built: []string{preflightPass, preflightCheck}}
+	credentialsChoice = choices{setting: "credentials", built: []string{credentialsKeep, credentialsStrip}}
 	noncesChoice      = choices{setting: "nonces", built: []string{"memory"}, later: []string{"redis"}, unquoted: true}
 	errorsChoice      = choices{setting: "errors", built: []string{errorsProblem, errorsMediaWiki, errorsCaddy}}
 	onOffChoice       = choices{setting: "block_disables_login", built: []string{"on", off}}
@@ -106,10 +108,12 @@ func checkDatabase(setting string) func(name string) error {
 
 // isName says whether a text is what the ids of wikis and the names of databases are.
 func isName(s string) bool {
-	odd := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
-	}
+	odd := func(r rune) bool { return !isAlphanumeric(r) && r != '_' && r != '-' }
 	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, odd)
+}
+
+func isAlphanumeric(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
 
 func (u Users) check() error {
@@ -148,9 +152,7 @@ func checkPrefix(prefix string) error {
 	if prefix == off {
 		return nil
 	}
-	odd := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-'
-	}
+	odd := func(r rune) bool { return !isAlphanumeric(r) && r != '-' }
 	if len(prefix) > 64 || !strings.HasSuffix(prefix, "-") || strings.HasPrefix(prefix, "-") || strings.ContainsFunc(prefix, odd) {
 		return fmt.Errorf("headers: %q is no prefix: want letters, digits and -, with - at its end", prefix)
 	}

@@ -130,9 +130,7 @@ type curl struct {
 
 // check refuses what curl would not send as it is signed.
 func (r curl) check() error {
-	tchar := func(c rune) bool {
-		return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || strings.ContainsRune("!#$%&'*+-.^_`|~", c)
-	}
+	tchar := func(c rune) bool { return isAlphanumeric(c) || strings.ContainsRune("!#$%&'*+-.^_`|~", c) }
 	if r.method == "" || strings.TrimFunc(r.method, tchar) != "" {
 		return fmt.Errorf("%q is no request method", r.method)
 	}

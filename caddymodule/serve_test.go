@@ -113,11 +113,11 @@ func TestPreflight(t *testing.T) {
 		passes    bool
 	}{
 		{"pass", "", http.MethodOptions, question, anonymous, true},
-		{"check", check, http.MethodOptions, question, anonymous, false},
-		{"with credentials", pass, http.MethodOptions, question, deny(validator.BadSignature), false},
-		{"no Origin", pass, http.MethodOptions, http.Header{"Access-Control-Request-Method": {"PUT"}}, anonymous, false},
-		{"no method", pass, http.MethodOptions, http.Header{"Origin": {"https://app.example"}}, anonymous, false},
-		{"not OPTIONS", pass, http.MethodGet, question, anonymous, false},
+		{"check", preflightCheck, http.MethodOptions, question, anonymous, false},
+		{"with credentials", preflightPass, http.MethodOptions, question, deny(validator.BadSignature), false},
+		{"no Origin", preflightPass, http.MethodOptions, http.Header{"Access-Control-Request-Method": {"PUT"}}, anonymous, false},
+		{"no method", preflightPass, http.MethodOptions, http.Header{"Origin": {"https://app.example"}}, anonymous, false},
+		{"not OPTIONS", preflightPass, http.MethodGet, question, anonymous, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newShell(t, &Handler{CORSPreflight: test.preflight}, test.decision)
@@ -238,10 +238,10 @@ func TestStripCredentials(t *testing.T) {
 		wantAuthorization string
 	}{
 		{"keep", "", allow(), "OAuth x", "/a?oauth_x=1", "/a?oauth_x=1", "OAuth x"},
-		{"header", strip, allow(), "OAuth x", "/a?b=%2f&c", "/a?b=%2f&c", ""},
-		{"query", strip, inQuery, "Basic x", "/a?b=%2f&oauth_signature=y%3D&c&%6Fauth_nonce=1&oauthx=1", "/a?b=%2f&c&oauthx=1", "Basic x"},
-		{"query alone", strip, inQuery, "", "/a?oauth_signature=y", "/a", ""},
-		{"anonymous", strip, anonymous, "Basic x", "/a?oauth_x=1", "/a?oauth_x=1", "Basic x"},
+		{"header", credentialsStrip, allow(), "OAuth x", "/a?b=%2f&c", "/a?b=%2f&c", ""},
+		{"query", credentialsStrip, inQuery, "Basic x", "/a?b=%2f&oauth_signature=y%3D&c&%6Fauth_nonce=1&oauthx=1", "/a?b=%2f&c&oauthx=1", "Basic x"},
+		{"query alone", credentialsStrip, inQuery, "", "/a?oauth_signature=y", "/a", ""},
+		{"anonymous", credentialsStrip, anonymous, "Basic x", "/a?oauth_x=1", "/a?oauth_x=1", "Basic x"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newShell(t, &Handler{Mode: modeOptional, Credentials: test.credentials}, test.decision)

@@ -41,10 +41,10 @@ type settings struct {
 const (
 	defaultPrefix     = "X-OAuth-"
 	defaultRealm      = "MediaWiki"
-	defaultCacheSize  = 64 << 20
+	defaultCacheSize  = 64 << 20 // bytes, like those below
 	defaultNoncesSize = 64 << 20
 	minMemory         = 1 << 20
-	maxPublicKeyFile  = 1 << 20
+	maxFile           = 1 << 20 // of a file that a setting names
 )
 
 // resolve fills in and judges the configuration. It tells all its mistakes at once.
@@ -58,8 +58,8 @@ func (h *Handler) resolve() (settings, error) {
 	s := settings{
 		mode:             mode,
 		names:            r.names(h.Headers),
-		checkPreflight:   r.choice(preflightChoice, h.CORSPreflight) == check,
-		stripCredentials: r.choice(credentialsChoice, h.Credentials) == strip,
+		checkPreflight:   r.choice(preflightChoice, h.CORSPreflight) == preflightCheck,
+		stripCredentials: r.choice(credentialsChoice, h.Credentials) == credentialsStrip,
 		answer:           r.choice(errorsChoice, h.Errors),
 	}
 	rules := r.choice(rulesChoice, h.Rules)
@@ -158,9 +158,9 @@ func (r *resolver) database(s *settings, from *Store) {
 		Driver:          from.Driver,
 		DSN:             r.text("store", from.DSN),
 		OAuthDatabase:   r.checked("oauth_database", from.OAuthDatabase, checkDatabase("oauth_database")),
-		QueryTimeout:    r.duration("query_timeout", from.QueryTimeout, 2*time.Second),
-		ConnMaxLifetime: r.duration("conn_max_lifetime", from.ConnMaxLifetime, 5*time.Minute),
-		MaxOpenConns:    cmp.Or(from.MaxOpenConns, 16),
+		QueryTimeout:    r.duration("query_timeout", from.QueryTimeout, store.DefaultQueryTimeout),
+		ConnMaxLifetime: r.duration("conn_max_lifetime", from.ConnMaxLifetime, store.DefaultConnMaxLifetime),
+		MaxOpenConns:    cmp.Or(from.MaxOpenConns, store.DefaultMaxOpenConns),
 		Observe:         metrics.observeQuery,
 	}
 	if from.DSN == "" {
@@ -335,8 +335,8 @@ func (r *resolver) file(setting, path string) string {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-	case !info.Mode().IsRegular() || info.Size() > maxPublicKeyFile:
-		err = fmt.Errorf("%s is no regular file of at most %d bytes", path, maxPublicKeyFile)
+	case !info.Mode().IsRegular() || info.Size() > maxFile:
+		err = fmt.Errorf("%s is no regular file of at most %d bytes", path, maxFile)
 	default:
 		var content []byte
 		if content, err = os.ReadFile(path); err == nil { //nolint:gosec // the operator names the file
