@@ -82,21 +82,6 @@ func (s *Server) Restart(tb testing.TB) {
 	}
 }
 
-// Freeze stops the server's clock, so to say: it accepts connections and answers nothing until Thaw.
-func (s *Server) Freeze(tb testing.TB) { s.signal(tb, syscall.SIGSTOP) }
-
-// Thaw lets a frozen server go on.
-func (s *Server) Thaw(tb testing.TB) { s.signal(tb, syscall.SIGCONT) }
-
-func (s *Server) signal(tb testing.TB, sig syscall.Signal) {
-	tb.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.proc.cmd.Process.Signal(sig); err != nil {
-		tb.Fatal(err)
-	}
-}
-
 func (s *Server) discard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

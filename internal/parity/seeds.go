@@ -55,13 +55,6 @@ func AuthorizationValues(tb testing.TB) []string {
 	return enough(tb, "Authorization", collect(tb, func(r RawRequest) []string { return r.header("Authorization") }))
 }
 
-// Targets returns the distinct request targets. They are fewer than the others: most requests differ in how they
-// are signed.
-func Targets(tb testing.TB) []string {
-	tb.Helper()
-	return distinct(collect(tb, func(r RawRequest) []string { return []string{r.target()} }))
-}
-
 // Forms returns the distinct queries and bodies, and each of their parameters alone.
 func Forms(tb testing.TB) []string {
 	tb.Helper()

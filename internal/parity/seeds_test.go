@@ -14,7 +14,6 @@ func TestSeeds(t *testing.T) {
 		want  string // one that the recording is known to hold
 	}{
 		{"Authorization", parity.AuthorizationValues, "OAuth garbage"},
-		{"target", parity.Targets, "/api.php"},
 		{"form", parity.Forms, "x=2&x=3"},
 		{"JWT", parity.JWTs, "garbage"},
 		{"restrictions", parity.Restrictions, `{"IPAddresses":["127.0.0.0/8"],"Pages":["A"]}`},

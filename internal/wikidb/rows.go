@@ -13,7 +13,7 @@ import (
 
 // Texts that many rows share.
 const (
-	Everywhere = `{"IPAddresses":["0.0.0.0/0","::/0"]}` // restrictions that restrict nothing
+	everywhere = `{"IPAddresses":["0.0.0.0/0","::/0"]}` // restrictions that restrict nothing
 	Infinity   = "infinity"                             // the expiry of what does not end
 	longAgo    = "20200101000000"
 )
@@ -122,7 +122,7 @@ type Consumer struct {
 func NewConsumer(id, owner uint64) Consumer {
 	return Consumer{
 		ID: id, Key: RandomHex(16), Name: fmt.Sprintf("App %d", id), OwnerID: owner, Wiki: "*",
-		Grants: `["useoauth","editpage"]`, Secret: RandomHex(16), Restrictions: Everywhere,
+		Grants: `["useoauth","editpage"]`, Secret: RandomHex(16), Restrictions: everywhere,
 		Stage: validator.Approved, Version: 1,
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// Driver names, as in validator's configuration.
+// Names of drivers, as in store.Config.
 const (
 	MySQL  = "mysql"
 	SQLite = "sqlite"

@@ -209,26 +209,26 @@ func (w Wiki) user(table string) string {
 func (w Wiki) createUsers(tb testing.TB) {
 	grants := map[string][]string{User: nil}
 	for table, columns := range Columns(tb, w.Backend) {
-		grants[w.user(table)] = append(grants[w.user(table)], w.Grant(table, columns...))
+		grants[w.user(table)] = append(grants[w.user(table)], w.grant(table, columns...))
 	}
 	for user, grants := range grants {
 		mariadb.Start(tb).CreateUser(tb, user, Password, grants...)
 	}
 }
 
-// Grant is a statement, up to TO.
-func (w Wiki) Grant(table string, columns ...string) string {
+// grant is a statement, up to TO.
+func (w Wiki) grant(table string, columns ...string) string {
 	return "GRANT SELECT (" + strings.Join(columns, ", ") + ") ON " + w.Table(table)
 }
 
-// Allow grants columns of the table to who reads it, and Deny takes them away.
+// Allow grants columns of the table to who reads it.
 func (w Wiki) Allow(tb testing.TB, table string, columns ...string) {
-	mariadb.Start(tb).Exec(tb, w.Grant(table, columns...)+" TO '"+w.user(table)+"'@'%'")
+	mariadb.Start(tb).Exec(tb, w.grant(table, columns...)+" TO '"+w.user(table)+"'@'%'")
 }
 
 // Deny takes columns of the table from who reads it.
 func (w Wiki) Deny(tb testing.TB, table string, columns ...string) {
-	mariadb.Start(tb).Exec(tb, "REVOKE"+strings.TrimPrefix(w.Grant(table, columns...), "GRANT")+" FROM '"+w.user(table)+"'@'%'")
+	mariadb.Start(tb).Exec(tb, "REVOKE"+strings.TrimPrefix(w.grant(table, columns...), "GRANT")+" FROM '"+w.user(table)+"'@'%'")
 }
 
 // Exec runs a statement as the owner of the tables.
@@ -333,7 +333,7 @@ func document(tb testing.TB) string {
 func (w Wiki) Grants(tb testing.TB) []string {
 	var grants []string
 	for table, columns := range Columns(tb, w.Backend) {
-		grants = append(grants, w.Grant(table, columns...))
+		grants = append(grants, w.grant(table, columns...))
 	}
 	return grants
 }

@@ -13,10 +13,9 @@ import (
 
 // Seen is what the backend was sent.
 type Seen struct {
-	Method, Target, Host, Proto string
-	Header, Trailer             http.Header
-	TransferEncoding            []string
-	Body                        []byte
+	Method, Target  string
+	Header, Trailer http.Header
+	Body            []byte
 }
 
 // Backend is a server that records what it is sent, over HTTP/1.1 and unencrypted HTTP/2.
@@ -31,9 +30,9 @@ type Backend struct {
 // seenHeader marks answers of the backend.
 const seenHeader = "X-Backend-Saw"
 
-// NewBackend starts a backend. With a handler, that one answers; it reads the body itself. Without, the answer is
+// newBackend starts a backend. With a handler, that one answers; it reads the body itself. Without, the answer is
 // what was seen, as JSON.
-func NewBackend(tb testing.TB, handler http.Handler) *Backend {
+func newBackend(tb testing.TB, handler http.Handler) *Backend {
 	tb.Helper()
 	b := new(Backend)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -60,10 +59,7 @@ func NewBackend(tb testing.TB, handler http.Handler) *Backend {
 }
 
 func (b *Backend) note(r *http.Request, body []byte) Seen {
-	s := Seen{
-		Method: r.Method, Target: r.RequestURI, Host: r.Host, Proto: r.Proto,
-		Header: r.Header.Clone(), Trailer: r.Trailer.Clone(), TransferEncoding: r.TransferEncoding, Body: body,
-	}
+	s := Seen{Method: r.Method, Target: r.RequestURI, Header: r.Header.Clone(), Trailer: r.Trailer.Clone(), Body: body}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.seen = append(b.seen, s)

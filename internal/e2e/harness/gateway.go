@@ -34,7 +34,6 @@ type Options struct {
 	// and {$BACKEND}, an address.
 	Sites   string
 	Servers string // further lines of the global option servers
-	Global  string // further global options
 
 	LogFormat string // what follows format in the global option log; default: json
 	LogLevel  string // default: DEBUG
@@ -67,7 +66,7 @@ func New(tb testing.TB, o Options) *Gateway {
 	}
 	p := ports()
 	g := &Gateway{
-		Wiki: o.Wiki, Backend: NewBackend(tb, o.Backend), options: o,
+		Wiki: o.Wiki, Backend: newBackend(tb, o.Backend), options: o,
 		HTTP: "127.0.0.1:" + p.http, HTTPS: "127.0.0.1:" + p.https, HTTP2: "127.0.0.1:" + p.second,
 		Client: newClient(), log: filepath.Join(tb.TempDir(), "log"),
 	}
@@ -88,7 +87,7 @@ func New(tb testing.TB, o Options) *Gateway {
 func (g *Gateway) Load(tb testing.TB, settings ...string) error {
 	tb.Helper()
 	g.Client.CloseIdleConnections() // Caddy closes those itself, perhaps just when one is used again
-	return load(g.Caddyfile(tb, settings...))
+	return load(g.caddyfile(tb, settings...))
 }
 
 func load(caddyfile string) error {
@@ -104,15 +103,15 @@ func load(caddyfile string) error {
 	return nil
 }
 
-// Caddyfile is the whole configuration, with other lines of the directive.
-func (g *Gateway) Caddyfile(tb testing.TB, settings ...string) string {
+// caddyfile is the whole configuration, with other lines of the directive.
+func (g *Gateway) caddyfile(tb testing.TB, settings ...string) string {
 	tb.Helper()
 	p, c := ports(), siteCertificate()
 	return strings.NewReplacer(
 		"{$HTTP}", p.http, "{$HTTPS}", p.https, "{$HTTP2}", p.second, "{$METRICS}", p.metrics,
 		"{$BACKEND}", g.Backend.Addr, "{$LOG}", g.log, "{$CERT}", c.certFile, "{$KEY}", c.keyFile,
 		"{$SERVERS}", g.options.Servers, "{$LOGFORMAT}", cmp.Or(g.options.LogFormat, "json"),
-		"{$LOGLEVEL}", cmp.Or(g.options.LogLevel, "DEBUG"), "{$GLOBAL}", g.options.Global,
+		"{$LOGLEVEL}", cmp.Or(g.options.LogLevel, "DEBUG"),
 		"{$SETTINGS}", g.Wiki.Settings(tb, settings...),
 		"{$SITE}", g.replaceAddress(g.options.Site), "{$SITES}", g.replaceAddress(g.options.Sites),
 	).Replace(frame)
@@ -140,7 +139,6 @@ const frame = `{
 	servers {
 		{$SERVERS}
 	}
-	{$GLOBAL}
 }
 (settings) {
 {$SETTINGS}

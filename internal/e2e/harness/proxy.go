@@ -19,8 +19,8 @@ type Proxy struct {
 	conns  []net.Conn
 }
 
-// NewProxy starts a proxy to the address. It ends with the test.
-func NewProxy(tb testing.TB, target string) *Proxy {
+// newProxy starts a proxy to the address. It ends with the test.
+func newProxy(tb testing.TB, target string) *Proxy {
 	tb.Helper()
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {

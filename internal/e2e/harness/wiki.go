@@ -84,25 +84,13 @@ func PublicPEM(key *rsa.PublicKey) string {
 // NewWiki makes a wiki of the release.
 func NewWiki(tb testing.TB, release validator.Release) *Wiki {
 	tb.Helper()
-	return NewWikiOn(tb, storetest.Backend{Driver: wikidb.MySQL, Release: release})
-}
-
-// NewWikiOn makes a wiki of one of the kinds that a store knows.
-func NewWikiOn(tb testing.TB, kind storetest.Backend) *Wiki {
-	tb.Helper()
 	w := &Wiki{
-		Wiki:      kind.Open(tb),
+		Wiki:      storetest.Backend{Driver: wikidb.MySQL, Release: release}.Open(tb),
 		SiteKey:   "site-key-" + wikidb.RandomHex(16),
 		Password:  "db p@ss:w/rd?" + wikidb.RandomHex(16),
 		IssuerKey: issuerKey(),
 		Alice:     wikidb.User{ID: 7, Name: "Alice"},
 		Bob:       wikidb.User{ID: 8, Name: "Bob"},
-	}
-	if w.Prefix != "" {
-		w.StoreLines = append(w.StoreLines, "table_prefix "+w.Prefix)
-	}
-	if w.Apart {
-		w.StoreLines = append(w.StoreLines, "oauth_database "+w.OAuthDatabase)
 	}
 	s := mariadb.Start(tb)
 	user := "gateway_" + w.Database
@@ -217,7 +205,7 @@ func (w *Wiki) Bearer(tb testing.TB, app App) string {
 func (w *Wiki) Through(tb testing.TB) *Proxy {
 	tb.Helper()
 	addr := mariadb.Start(tb).TCPAddr()
-	p := NewProxy(tb, addr)
+	p := newProxy(tb, addr)
 	w.DSN = strings.Replace(w.DSN, addr, p.Addr, 1)
 	return p
 }
