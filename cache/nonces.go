@@ -39,6 +39,8 @@ type Nonces struct {
 	// What clock returned the last time, and until when a step forward stops dropping.
 	wall          int64
 	elapsed, hold time.Duration
+	// A step forward leaves seconds in which no nonce ends: those after the first and before the second.
+	gapAfter, gapBefore int64
 }
 
 // node is a nonce, a pair of consumer and token, or a second at whose end nonces are dropped. All three are
@@ -146,6 +148,7 @@ func (n *Nonces) now() (wall int64) {
 	stepped := time.Duration(wall-n.wall)*time.Second - (elapsed - n.elapsed)
 	if n.nonces > 0 && stepped > maxSlew {
 		n.hold = n.elapsed + time.Duration(n.last-n.wall+1)*time.Second
+		n.gapAfter, n.gapBefore = n.last, wall
 	}
 	n.wall, n.elapsed = wall, elapsed
 	return wall
@@ -162,7 +165,9 @@ func (n *Nonces) sweep(wall int64) (more bool) {
 		}
 		second := n.find(secondID(n.due))
 		if second == 0 {
-			n.due++
+			if n.due++; n.due > n.gapAfter {
+				n.due = max(n.due, n.gapBefore)
+			}
 			continue
 		}
 		ended := n.at(second).next
@@ -197,6 +202,9 @@ func (n *Nonces) insert(pairID, nonceID [16]byte, pair, second uint32, end int64
 		n.due, n.last = end, end
 	}
 	n.due, n.last = min(n.due, end), max(n.last, end)
+	if end < n.gapBefore {
+		n.gapBefore = 0
+	}
 	n.nonces++
 }
 

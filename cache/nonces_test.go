@@ -262,6 +262,21 @@ func TestStepsOfTheWallClock(t *testing.T) {
 	}
 }
 
+// A clock that was set years ahead leaves no years to be swept, second by second, while everybody waits.
+func TestAStepOverYears(t *testing.T) {
+	n, h := newNonces(1 << 20)
+	wantUse(t, n, pair(1), "n", 300, true)
+	h.wall += 50 * 365 * 86400
+	wantUse(t, n, pair(1), "m", h.wall-dawn+300, true)
+	h.pass(302)
+	for i := range 10 {
+		wantUse(t, n, pair(1), strconv.Itoa(i), h.wall-dawn+300, true)
+	}
+	if n.nonces != 10 {
+		t.Errorf("%d nonces are held, want the last 10 alone", n.nonces)
+	}
+}
+
 // TestAgainstAModel compares with what a map would say, over random traffic and a clock that goes on.
 func TestAgainstAModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
