@@ -3,7 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
-	"strings"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -339,9 +339,9 @@ func TestZeroTTL(t *testing.T) {
 	c := newCache(t, Config{Size: 1 << 20})
 	for _, positive := range []bool{true, false} {
 		next := answering(positive)
-		s := c.Store(next, strings.Repeat("x", 1))
+		s := c.Store(next, fmt.Sprint("positive: ", positive))
 		for n := range 3 {
-			mustLookup(t, s, validator.Key{Consumer: "c", Token: "t", Subject: map[bool]uint64{true: 1}[positive]})
+			mustLookup(t, s, key(1))
 			settle(c)
 			wantAsked(t, next, int64(n+1))
 		}
