@@ -2,7 +2,6 @@ package validator
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -138,7 +137,7 @@ func randomWire(t *testing.T, r *rand.Rand) wire {
 	mutate("OAuth ", `OAuth oauth_Foo="1",`)
 	mutate("OAuth ", `OAuth oauth_token="x",`)
 	mutate(`", `, `"; `)
-	mutate(`", `, `","`[:2])
+	mutate(`", `, `",`)
 	mutate("oauth_token", "xoauth_token")
 	mutate("HMAC-SHA1", "HMAC-SHA256")
 	mutate(`"1.0"`, `""`)
@@ -207,7 +206,7 @@ func TestRulesAgree(t *testing.T) {
 	if outcomes["allow 9"] < requests/20 || outcomes["deny 0"] < requests/100 || outcomes["anonymous 0"] < requests/200 {
 		t.Errorf("requests that no row is about do not cover all verdicts: %v", outcomes)
 	}
-	for row := range maps.Keys(differenceRows) {
+	for row := range differenceRows {
 		if differed[row] == 0 {
 			t.Errorf("no request differs by row %s", row)
 		}

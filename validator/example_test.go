@@ -2,7 +2,6 @@ package validator_test
 
 import (
 	"context"
-	"crypto/rsa"
 	"fmt"
 	"io"
 	"net/http"
@@ -42,11 +41,13 @@ func (m *memory) Use(_ context.Context, key validator.Key, nonce string, _ time.
 
 // A net/http server that lets only proven requests through.
 func Example() {
-	verifier := validator.New(validator.Policy{
+	policy := validator.Policy{
 		Wiki:    "enwiki",
 		Release: validator.Release139,
 		// No SiteKey: clients of this wiki sign with the secrets as they are stored.
-	}, tables{}, &memory{}, validator.NewJWT([]*rsa.PublicKey{}, validator.Policy{Release: validator.Release139}))
+	}
+	// No keys: all bearer tokens are refused.
+	verifier := validator.New(policy, tables{}, &memory{}, validator.NewJWT(nil, policy))
 
 	server := httptest.NewServer(verifier.Middleware("my wiki", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := validator.IdentityFrom(r.Context())
@@ -76,7 +77,8 @@ func Example() {
 
 // Without a server: the core decides about a description of a request.
 func ExampleVerifier_Verify() {
-	verifier := validator.New(validator.Policy{Wiki: "enwiki", Release: validator.Release139}, tables{}, &memory{}, validator.NewJWT(nil, validator.Policy{}))
+	policy := validator.Policy{Wiki: "enwiki", Release: validator.Release139}
+	verifier := validator.New(policy, tables{}, &memory{}, validator.NewJWT(nil, policy))
 	decision := verifier.Verify(context.Background(), validator.Request{
 		Method: "GET", Scheme: "https", Host: "wiki.example.org", Target: "/w/api.php",
 		Authorization: []string{`OAuth oauth_consumer_key="an-app", oauth_token="a-token"`},

@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
-	"maps"
 	"math"
 	"math/big"
 	"slices"
@@ -141,7 +140,7 @@ func TestJWTIdentity(t *testing.T) {
 	a, b := &issuerKey().PublicKey, &newRSAKey(2048).PublicKey
 	sets := map[string]*JWT{"none": NewJWT(nil, Policy{}), "a": NewJWT([]*rsa.PublicKey{a}, Policy{Release: Release139}), "b": NewJWT([]*rsa.PublicKey{b}, Policy{Release: Release139}), "a and b": NewJWT([]*rsa.PublicKey{a, b}, Policy{Release: Release139})}
 	for name, set := range sets {
-		for other := range maps.Keys(sets) {
+		for other := range sets {
 			if (name == other) != (set.Identity() == sets[other].Identity()) {
 				t.Errorf("key sets %s and %s have one identity", name, other)
 			}

@@ -85,17 +85,18 @@ func TestFreeRules(t *testing.T) {
 	for name, tt := range map[string]struct {
 		scene  *scene
 		change func(s *scene)
+		want   Reason
 	}{
-		"timestamp": {newScene(), func(s *scene) { s.now = testNow.Add(time.Hour) }},
-		"method":    {newScene(), resigned("HMAC-SHA1", "PLAINTEXT")},
-		"header":    {newScene(), header("OAuth x")},
-		"exp":       {newBearerScene(), func(s *scene) { s.now = testNow.Add(2 * time.Hour) }},
-		"token":     {newBearerScene(), header("Bearer x")},
+		"timestamp": {newScene(), func(s *scene) { s.now = testNow.Add(time.Hour) }, TimestampExpired},
+		"method":    {newScene(), resigned("HMAC-SHA1", "PLAINTEXT"), UnsupportedMethod},
+		"header":    {newScene(), header("OAuth x"), MalformedHeader},
+		"exp":       {newBearerScene(), func(s *scene) { s.now = testNow.Add(2 * time.Hour) }, TokenExpired},
+		"token":     {newBearerScene(), header("Bearer x"), MalformedToken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tt.change(tt.scene)
-			if d := tt.scene.run(t); d.Verdict != Deny || tt.scene.store.lookups != 0 {
-				t.Errorf("%v after %d lookups", d.Verdict, tt.scene.store.lookups)
+			if d := tt.scene.run(t); d.Reason != tt.want || tt.scene.store.lookups != 0 {
+				t.Errorf("%v after %d lookups, want %v without", d.Reason, tt.scene.store.lookups, tt.want)
 			}
 		})
 	}
