@@ -147,7 +147,7 @@ func (n *Nonces) now() (wall int64) {
 	wall, elapsed := n.clock()
 	stepped := time.Duration(wall-n.wall)*time.Second - (elapsed - n.elapsed)
 	if n.nonces > 0 && stepped > maxSlew {
-		n.hold = n.elapsed + time.Duration(n.last-n.wall+1)*time.Second
+		n.hold = max(n.hold, n.elapsed+time.Duration(n.last-n.wall+1)*time.Second)
 		n.gapAfter, n.gapBefore = n.last, wall
 	}
 	n.wall, n.elapsed = wall, elapsed

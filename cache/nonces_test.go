@@ -262,6 +262,20 @@ func TestStepsOfTheWallClock(t *testing.T) {
 	}
 }
 
+// A second step forward does not shorten what the first one holds.
+func TestTwoStepsForwardAndBack(t *testing.T) {
+	n, h := newNonces(1 << 20)
+	wantUse(t, n, pair(1), "n", 300, true)
+	for range 2 {
+		h.wall += 3600
+		wantUse(t, n, pair(2), fmt.Sprint(*h), h.wall-dawn+1, true)
+	}
+	h.pass(10)
+	wantUse(t, n, pair(2), fmt.Sprint(*h), h.wall-dawn+1, true)
+	h.wall -= 7200
+	wantUse(t, n, pair(1), "n", 300, false)
+}
+
 // A clock that was set years ahead leaves no years to be swept, second by second, while everybody waits.
 func TestAStepOverYears(t *testing.T) {
 	n, h := newNonces(1 << 20)
