@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -166,33 +165,6 @@ func TestForm(t *testing.T) {
 		})
 	}
 }
-
-func TestFormOverAnotherLimit(t *testing.T) {
-	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("abcdef"))
-	r.Body = http.MaxBytesReader(httptest.NewRecorder(), r.Body, 3) // as the directive request_body does
-	r.ContentLength = -1
-	if _, err := validator.FormReader(r)(100); !errors.Is(err, validator.ErrFormTooLarge) {
-		t.Errorf("got %v", err)
-	}
-	r = httptest.NewRequest(http.MethodPost, "/", io.MultiReader(strings.NewReader("abc"), failing{}))
-	if _, err := validator.FormReader(r)(100); !errors.Is(err, errBroken) {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestATooLargeFormIsNotRead(t *testing.T) {
-	r := httptest.NewRequest(http.MethodPost, "/", failing{})
-	r.ContentLength = 101
-	if _, err := validator.FormReader(r)(100); !errors.Is(err, validator.ErrFormTooLarge) {
-		t.Errorf("got %v", err)
-	}
-}
-
-var errBroken = errors.New("broken")
-
-type failing struct{}
-
-func (failing) Read([]byte) (int, error) { return 0, errBroken }
 
 func TestNoBodyIsNoForm(t *testing.T) {
 	s := newShell(t, &Handler{}, allow())

@@ -154,10 +154,7 @@ func (h held) Verify(context.Context, validator.Request) validator.Decision {
 // Caddy cleans up a configuration while its requests still run, and others are still on their way to us.
 func TestCleanupUnderLoad(t *testing.T) {
 	before := emptied(t)
-	h, err := load(t, withDefaults(t, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := mustLoad(t, nil)
 	s := &shell{Handler: h}
 	s.next = func(http.ResponseWriter, *http.Request) error { return nil }
 	h.log = newRefusalLog(zap.NewNop())

@@ -34,6 +34,16 @@ func load(tb testing.TB, raw string) (*Handler, error) {
 	return loaded.(*Handler), nil
 }
 
+// mustLoad loads a handler with the required settings and more.
+func mustLoad(tb testing.TB, more map[string]any) *Handler {
+	tb.Helper()
+	h, err := load(tb, withDefaults(tb, more))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return h
+}
+
 // withDefaults is a configuration with the required settings, but for those that more replaces.
 func withDefaults(tb testing.TB, more map[string]any) string {
 	tb.Helper()
@@ -160,15 +170,12 @@ func TestConfigurationErrors(t *testing.T) {
 func TestSettings(t *testing.T) {
 	t.Setenv("OAUTH_TEST_KEY", "from the environment")
 	inline, inFile := pemOfNewKey(t, 2048), pemOfNewKey(t, 2048)
-	h, err := load(t, withDefaults(t, map[string]any{
+	h := mustLoad(t, map[string]any{
 		"secret_key": "{file." + write(t, "from a file\n") + "}",
 		"public_key": []string{inline, write(t, inFile+inline), "{file." + write(t, inFile) + "}"},
 		"base_url":   "https://Wiki.example:443",
 		"require":    []any{map[string]any{"kind": "consumer", "values": []string{"{env.OAUTH_TEST_KEY}", "b"}}},
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	})
 	if len(h.keys) != 4 {
 		t.Errorf("%d keys", len(h.keys))
 	}
@@ -189,8 +196,8 @@ func TestSettings(t *testing.T) {
 	if h.database.Driver != "sqlite" || h.policy.Rules != validator.Standard || h.policy.Users != validator.LocalUsers {
 		t.Errorf("policy %+v", h.policy)
 	}
-	if h, err = load(t, withDefaults(t, map[string]any{"block_disables_login": false})); err != nil || h.policy.BlockDisablesLogin || h.served[0].policy.SiteKey != "" {
-		t.Errorf("error %v", err)
+	if h = mustLoad(t, map[string]any{"block_disables_login": false}); h.policy.BlockDisablesLogin || h.served[0].policy.SiteKey != "" {
+		t.Errorf("policy %+v", h.policy)
 	}
 }
 
@@ -247,9 +254,9 @@ func eventually(tb testing.TB, done func() bool) {
 
 func TestReleases(t *testing.T) {
 	for release := validator.Release135; release <= validator.Release147; release++ {
-		h, err := load(t, withDefaults(t, map[string]any{"mediawiki": release.String()}))
-		if err != nil || h.served[0].policy.Release != release || h.served[0].place.Release != release {
-			t.Errorf("%v: error %v", release, err)
+		h := mustLoad(t, map[string]any{"mediawiki": release.String()})
+		if got := h.served[0]; got.policy.Release != release || got.place.Release != release {
+			t.Errorf("%v: the rules of %v, the tables of %v", release, got.policy.Release, got.place.Release)
 		}
 	}
 }
@@ -266,27 +273,27 @@ func TestRulesOfMediaWiki(t *testing.T) {
 		{map[string]any{"rules": "mediawiki"}, validator.MediaWiki, false},
 		{map[string]any{"rules": "mediawiki", "block_disables_login": true}, validator.MediaWiki, true},
 	} {
-		h, err := load(t, withDefaults(t, test.more))
-		if err != nil || h.policy.Rules != test.rules || h.policy.BlockDisablesLogin != test.blocks {
-			t.Errorf("%v: error %v, policy %+v", test.more, err, h.policy)
+		h := mustLoad(t, test.more)
+		if h.policy.Rules != test.rules || h.policy.BlockDisablesLogin != test.blocks {
+			t.Errorf("%v: policy %+v", test.more, h.policy)
 		}
 	}
-	h, err := load(t, withDefaults(t, map[string]any{"rules": "mediawiki", "base_url": "//Wiki.example:8080"}))
-	if err != nil || h.policy.BaseScheme != "" || h.policy.BaseHost != "wiki.example:8080" {
-		t.Errorf("error %v, policy %+v", err, h.policy)
+	h := mustLoad(t, map[string]any{"rules": "mediawiki", "base_url": "//Wiki.example:8080"})
+	if h.policy.BaseScheme != "" || h.policy.BaseHost != "wiki.example:8080" {
+		t.Errorf("policy %+v", h.policy)
 	}
 }
 
 // From 1.42 on a $wgOAuthSecretKey of "0" is taken as it is, and is no key to PHP.
 func TestSecretKeyOfZero(t *testing.T) {
-	h, err := load(t, withDefaults(t, map[string]any{"secret_key": "0", "mediawiki": "1.42"}))
-	if err != nil || h.served[0].policy.SiteKey != "" {
-		t.Errorf("error %v, key %q", err, h.served[0].policy.SiteKey)
+	h := mustLoad(t, map[string]any{"secret_key": "0", "mediawiki": "1.42"})
+	if key := h.served[0].policy.SiteKey; key != "" {
+		t.Errorf("key %q, want none", key)
 	}
-	for _, key := range []string{"00", "0.0"} {
-		h, err := load(t, withDefaults(t, map[string]any{"secret_key": key, "mediawiki": "1.41"}))
-		if err != nil || h.served[0].policy.SiteKey != key {
-			t.Errorf("error %v, key %q", err, h.served[0].policy.SiteKey)
+	for _, want := range []string{"00", "0.0"} {
+		h := mustLoad(t, map[string]any{"secret_key": want, "mediawiki": "1.41"})
+		if key := h.served[0].policy.SiteKey; key != want {
+			t.Errorf("key %q, want %q", key, want)
 		}
 	}
 }
@@ -294,26 +301,18 @@ func TestSecretKeyOfZero(t *testing.T) {
 func TestCentralAuth(t *testing.T) {
 	t.Setenv("OAUTH_TEST_CENTRAL", "centralauth")
 	mysql := map[string]any{"driver": "mysql", "dsn": "u:p@tcp(db)/w", "oauth_database": "meta", "replicas": []string{"u:p@tcp(db2)/w"}}
-	h, err := load(t, withDefaults(t, map[string]any{
+	h := mustLoad(t, map[string]any{
 		"store": mysql, "users": map[string]any{"source": "centralauth", "database": "{env.OAUTH_TEST_CENTRAL}"},
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	})
 	if h.policy.Users != validator.CentralAuth || h.settings.wiki.Users != validator.CentralAuth || h.settings.wiki.CentralAuthDatabase != "centralauth" || h.central != nil {
 		t.Errorf("wiki %+v", h.settings.wiki)
 	}
-	if _, err := load(t, withDefaults(t, map[string]any{"users": map[string]any{"source": "centralauth"}})); err != nil {
-		t.Errorf("in one file: %v", err)
-	}
+	mustLoad(t, map[string]any{"users": map[string]any{"source": "centralauth"}}) // all in one file
 
 	before := pooled()
-	h, err = load(t, withDefaults(t, map[string]any{
+	h = mustLoad(t, map[string]any{
 		"store": mysql, "users": map[string]any{"source": "centralauth", "database": "centralauth", "dsn": "u:p@tcp(central)/centralauth"},
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	})
 	if c := h.central; c == nil || c.Replicas != nil || c.OAuthDatabase != "" || c.MaxOpenConns != h.database.MaxOpenConns {
 		t.Error("the other server is not reached as the store is")
 	}
