@@ -74,7 +74,7 @@ func serve(client net.Conn, to string) {
 // TestSilentServerDoesNotUseUpThePool has callers leave while others wait for a connection: database/sql then opens
 // connections for those in the background, which must not wait for ever either.
 func TestSilentServerDoesNotUseUpThePool(t *testing.T) {
-	f := newFarm(t, storetest.Backends[0])
+	f := newFarm(t, storetest.Named(t, "MariaDB 1.39"))
 	r := newRelay(t, mariadb.Start(t).TCPAddr())
 	f.Config.DSN = strings.Replace(f.Config.DSN, mariadb.Start(t).TCPAddr(), r.Addr().String(), 1)
 	f.Config.QueryTimeout, f.Config.MaxOpenConns = 500*time.Millisecond, 2
@@ -106,7 +106,7 @@ func TestSilentServerDoesNotUseUpThePool(t *testing.T) {
 }
 
 func TestHangingReplicaLeavesTimeForThePrimary(t *testing.T) {
-	f := newFarm(t, storetest.Backends[0])
+	f := newFarm(t, storetest.Named(t, "MariaDB 1.39"))
 	r := newRelay(t, mariadb.Start(t).TCPAddr())
 	f.Config.Replicas = []string{strings.Replace(f.Config.DSN, mariadb.Start(t).TCPAddr(), r.Addr().String(), 1)}
 	f.Config.QueryTimeout = 3 * time.Second
@@ -121,7 +121,7 @@ func TestHangingReplicaLeavesTimeForThePrimary(t *testing.T) {
 }
 
 func TestQueryTimeout(t *testing.T) {
-	f := newFarm(t, storetest.Backends[1])
+	f := newFarm(t, storetest.Named(t, "MariaDB 1.47"))
 	f.Config.QueryTimeout, f.Config.MaxOpenConns = 200*time.Millisecond, 2
 	s := f.Store(t)
 	conn, err := f.Rows.Conn.Conn(t.Context())
@@ -156,7 +156,7 @@ func TestQueryTimeout(t *testing.T) {
 }
 
 func TestServerStopsAndComesBack(t *testing.T) {
-	f := newFarm(t, storetest.Backends[0])
+	f := newFarm(t, storetest.Named(t, "MariaDB 1.39"))
 	s := f.Store(t)
 	if _, err := s.Lookup(t.Context(), f.oauth1); err != nil {
 		t.Fatal(err)
@@ -221,7 +221,7 @@ func TestHostileServerReadsNoFile(t *testing.T) {
 }
 
 func TestErrorsHoldNoSecret(t *testing.T) {
-	f := newFarm(t, storetest.Backends[0])
+	f := newFarm(t, storetest.Named(t, "MariaDB 1.39"))
 	var observed []error
 	f.Config.Observe = func(_ time.Duration, err error) { observed = append(observed, err) }
 	password := f.Config
@@ -271,7 +271,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	f := newFarm(t, storetest.Backends[0])
+	f := newFarm(t, storetest.Named(t, "MariaDB 1.39"))
 	server := mariadb.Start(t)
 	server.Exec(t, "ALTER USER '"+storetest.User+"'@'%' REQUIRE X509")
 	cert, key := server.ClientFiles()
@@ -299,7 +299,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestLookupsShareThePool(t *testing.T) {
-	f := newFarm(t, storetest.Backends[0])
+	f := newFarm(t, storetest.Named(t, "MariaDB 1.39"))
 	f.Config.MaxOpenConns, f.Config.QueryTimeout = 3, time.Minute
 	s := f.Store(t)
 	conn, err := f.Rows.Conn.Conn(t.Context())

@@ -55,7 +55,7 @@ func newServers(t *testing.T) servers {
 	c := wikidb.NewConsumer(1, 1)
 	a, fresh := wikidb.NewAcceptance(1, c, 1), wikidb.NewAcceptance(2, c, 2)
 	for _, name := range []string{"primary", "one", "two"} {
-		w := storetest.Backends[3].Open(t)
+		w := storetest.Named(t, "SQLite 1.39").Open(t)
 		w.Insert(t, c, a, wikidb.User{ID: 1, Name: name})
 		if name == "primary" {
 			w.Insert(t, fresh, wikidb.User{ID: 2, Name: name + " fresh"})
