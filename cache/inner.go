@@ -24,7 +24,7 @@ type inner[V any] struct {
 }
 
 // stripe lets many read without sharing a cache line. Ristretto's Clear and Close expect that nobody uses the
-// cache meanwhile: they take all stripes. Of a cache that was closed before ristretto itself makes a miss.
+// cache meanwhile: they take all stripes. Once it is closed, ristretto itself answers every Get with a miss.
 type stripe struct {
 	sync.RWMutex
 	hits, misses atomic.Uint64
@@ -34,10 +34,10 @@ type stripe struct {
 func newInner[V any](name string, size int64) (*inner[V], error) {
 	entries, err := ristretto.NewCache(&ristretto.Config[uint64, *entry[V]]{
 		MaxCost: size,
-		// Ten counters for each entry, as ristretto advises, of 1 KiB.
+		// Ten counters for each entry, as ristretto advises, if entries have 1 KiB.
 		NumCounters: size / 1024 * 10,
 		BufferItems: 64,
-		// entryOverhead has it, measured: ristretto's own figure leaves out two of its three maps.
+		// entryOverhead counts it: ristretto's own figure leaves out two of its three maps.
 		IgnoreInternalCost: true,
 		// A digest needs no hashing. Ristretto compares no more than this; get compares all of it.
 		KeyToHash: func(key uint64) (uint64, uint64) { return key, 0 },
@@ -66,7 +66,7 @@ func (i *inner[V]) get(d *digest, generation uint64, now int64) (e *entry[V], fr
 
 // set stores an entry for ttl at most. Ristretto does so later, or not at all.
 func (i *inner[V]) set(e *entry[V], cost int64, ttl time.Duration) {
-	// Ristretto takes 0 for ever.
+	// To ristretto a TTL of 0 means for ever.
 	if ttl < time.Millisecond {
 		return
 	}

@@ -74,7 +74,7 @@ func (r *resolver) apps(s *settings, from []Consumer) {
 	known := false
 	for i := range s.served {
 		s.served[i].apps = s.served[i].policy.Release >= validator.Release147
-		known = known || s.served[i].apps || s.served[i].policy.Release == 0 // 0: which is not known has been said
+		known = known || s.served[i].apps || s.served[i].policy.Release == 0 // 0: that it is not known has been said
 	}
 	if !known {
 		r.check(errors.New("consumer: apps kept in configuration need mediawiki 1.47"))

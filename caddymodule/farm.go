@@ -106,7 +106,7 @@ func (r *resolver) siteKeys(s *settings, key string) {
 // siteKey is what MediaWiki makes of $wgOAuthSecretKey. "0" is as good as none to PHP.
 func siteKey(key string, release validator.Release) (string, error) {
 	switch {
-	case key != "0" || release == 0: // 0: which is not known has been said
+	case key != "0" || release == 0: // 0: that it is not known has been said
 		return key, nil
 	case release >= 42:
 		return "", nil

@@ -26,8 +26,8 @@ var owners = map[string]string{
 	"gu": "globaluser", "lu": "localuser", "gug": "global_user_groups",
 }
 
-// object finds which table is missing, or which column of which table. It is the last word of the message that may be
-// one: before it there may be the name of the user, who may be called alike.
+// object finds which table is missing, or which column of which table: the last word of the message that is the name of
+// one. The user's name may stand before it, and be the same.
 func (m Missing) object(w *Wiki) (table, column string) {
 	words := strings.FieldsFunc(m.Message, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'

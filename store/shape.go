@@ -17,7 +17,7 @@ const (
 	groupExpiry                   // gug_expiry, which 1.35 lacks
 )
 
-// keepShape is how long a shape that is not the release's is taken for granted. Where a table or a column comes
+// keepShape is how long a shape that is not the release's is taken for granted. When a new table or column appears
 // beside the one that is read, no error tells.
 const keepShape = 5 * time.Minute
 

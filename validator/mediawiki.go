@@ -21,8 +21,8 @@ const (
 	mwNotApprovedFor = "Cannot create access token, user did not approve issuing this access token"
 )
 
-// mediaWikiDetail is what MediaWiki says of a refusal inside its general message. A reason that is not here is one
-// that MediaWiki does not have: it says it in our words.
+// mediaWikiDetail is what MediaWiki says of a refusal inside its general message. A reason that is not listed is
+// one that MediaWiki does not have: it is told in our words.
 var mediaWikiDetail = map[Reason]string{
 	MissingConsumerKey:     "Invalid consumer key",
 	UnknownConsumer:        "Invalid consumer",
