@@ -89,17 +89,15 @@ func encode(s string) string { return string(appendEncodedString(nil, s)) }
 
 func decodeForm(s string) string { return decode(recode(s, true)) }
 
-// phpMerge is array_merge: a later name replaces an earlier one, an integer key never does, but is numbered anew at
-// each merge.
-func phpMerge(first *phpArray, more ...*phpArray) *phpArray {
-	// MediaWiki merges form and header into PHP's query first, and all of that into the raw query.
-	var rest phpArray
-	for _, a := range more {
-		rest.append(a)
+// phpMerge is array_merge as MediaWiki nests it: form and header into PHP's query, and all of that into the raw query.
+// A later name replaces an earlier one; an integer key never does, but is numbered anew at each merge.
+func phpMerge(rawQuery, get, form, header *phpArray) *phpArray {
+	var inner, all phpArray
+	for _, a := range []*phpArray{get, form, header} {
+		inner.append(a)
 	}
-	var all phpArray
-	all.append(first)
-	all.append(&rest)
+	all.append(rawQuery)
+	all.append(&inner)
 	return &all
 }
 
