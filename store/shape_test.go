@@ -313,7 +313,7 @@ func TestReleaseBoundaries(t *testing.T) {
 		"`block_target`": func(r validator.Release) bool { return r >= 43 },
 		"b.ipb_sitewide": func(r validator.Release) bool { return r == 42 },
 		"b.bl_sitewide":  func(r validator.Release) bool { return r >= 43 },
-		"gu.gu_hidden ":  func(r validator.Release) bool { return r <= 38 },
+		"gu.gu_hidden)":  func(r validator.Release) bool { return r <= 38 },
 		"gu.gu_hidden_level": func(r validator.Release) bool {
 			return r >= 39
 		},
