@@ -6,144 +6,161 @@
 package store
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"maps"
-	"os"
-	"slices"
-	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// Defaults of a Config.
-const (
-	DefaultQueryTimeout    = 2 * time.Second
-	DefaultMaxOpenConns    = 16
-	DefaultConnMaxLifetime = 5 * time.Minute
-)
-
-// Config says where the tables are and how to reach them.
-type Config struct {
-	Driver string // "mysql" or "sqlite"
-	DSN    string // of the primary; names the database. It is secret
-	// Replicas are DSNs that are read in turn. One that fails rests for 5 s, and the next is asked. A token
-	// that a replica does not have is asked of the primary, so that a fresh authorization works at once.
-	Replicas []string
-	// OAuthDatabase is the database of the OAuth tables on the same servers, when it is not the DSN's own.
-	OAuthDatabase   string
-	TLS             *TLS          // nil: as the DSN says
-	QueryTimeout    time.Duration // of a lookup's query, waiting for a connection and replicas included; default 2 s
-	ConnMaxLifetime time.Duration // default 5 min
-	MaxOpenConns    int           // to each server; default 16
-	// Observe is told of every query: how long it took, and its error or nil. Neither holds a secret.
-	Observe func(d time.Duration, err error)
+// Wiki names a wiki and its tables.
+type Wiki struct {
+	ID       string // wiki id; CentralAuth's tables know the wiki by it
+	Database string // of the wiki's tables; empty: the DSN's own
+	// TablePrefix is $wgDBprefix. It holds for the OAuth tables too, unless they have their own: the prefix of the wiki
+	// that they belong to.
+	TablePrefix      string
+	OAuthTablePrefix *string
+	// Release says which tables are looked for first. Others are found, where the wiki has those.
+	Release validator.Release
+	// Users says whose ids the OAuth tables hold: this wiki's, or CentralAuth's.
+	Users validator.UserSource
+	// CentralAuthDatabase is the database of CentralAuth's tables ($wgCentralAuthDatabase). Empty: the DSN's own;
+	// TablePrefix holds for them only there, and only without a CentralAuthServer.
+	CentralAuthDatabase string
+	// Server is where the wiki's own tables are, and CentralAuthServer where CentralAuth's are, when that is not the
+	// server of the pool, which has the OAuth tables. Nil: it is, and one query reads all. The caller closes them,
+	// after the last lookup.
+	Server, CentralAuthServer *Pool
 }
 
-// TLS names PEM files for connections to the servers. The server's certificate is always checked.
-type TLS struct {
-	CA         string // authorities that may sign the server's certificate; empty: the system's
-	Cert, Key  string // the client's certificate, for servers that ask for one
-	ServerName string // the name in the server's certificate; empty: the DSN's host
+// Store is the view of one wiki through a pool. It implements validator.Store. It costs little: views of one farm
+// share their connections and the texts of their statements.
+type Store struct {
+	pool  *Pool
+	wiki  Wiki
+	steps []step
+	names [places]string // of the tables
+	found atomic.Pointer[foundShape]
+	now   func() time.Time
+	err   error
 }
 
-func (t *TLS) config() (*tls.Config, error) {
-	if t == nil {
-		return nil, nil
+// step is one query of a lookup: what is read on one server.
+type step struct {
+	pool  *Pool
+	parts parts
+}
+
+// Wiki makes the view of one wiki. Where a name cannot be one, every Lookup fails and says so.
+func (p *Pool) Wiki(w Wiki) *Store {
+	s := &Store{pool: p, wiki: w, now: time.Now}
+	s.addStep(p, oauthTables)
+	if w.Users == validator.CentralAuth {
+		s.addStep(s.centralServer(), centralTables)
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if t.CA != "" {
-		text, err := os.ReadFile(t.CA)
-		if err != nil {
-			return nil, fmt.Errorf("tls ca: %w", err)
+	s.addStep(s.server(), wikiTables)
+	s.err = s.check()
+	s.names[placeWiki] = qualifier(w.Database, w.TablePrefix)
+	s.names[placeOAuth] = qualifier(p.cfg.OAuthDatabase, w.oauthPrefix())
+	s.names[placeCentral] = qualifier(w.CentralAuthDatabase, "")
+	if w.CentralAuthDatabase == "" && w.CentralAuthServer == nil {
+		s.names[placeCentral] = qualifier("", w.TablePrefix)
+	}
+	return s
+}
+
+func (w *Wiki) oauthPrefix() string {
+	if w.OAuthTablePrefix != nil {
+		return *w.OAuthTablePrefix
+	}
+	return w.TablePrefix
+}
+
+// addStep reads the parts on the server: with the step before, where that is asked anyway.
+func (s *Store) addStep(p *Pool, read parts) {
+	if last := len(s.steps) - 1; last >= 0 && s.steps[last].pool == p {
+		s.steps[last].parts |= read
+		return
+	}
+	s.steps = append(s.steps, step{p, read})
+}
+
+func (s *Store) server() *Pool {
+	if s.wiki.Server != nil {
+		return s.wiki.Server
+	}
+	return s.pool
+}
+
+func (s *Store) centralServer() *Pool {
+	if s.wiki.CentralAuthServer != nil {
+		return s.wiki.CentralAuthServer
+	}
+	return s.pool
+}
+
+func (s *Store) check() error {
+	for _, d := range []struct {
+		what, name string
+		pool       *Pool
+	}{
+		{"database", s.wiki.Database, s.server()},
+		{"centralauth database", s.wiki.CentralAuthDatabase, s.centralServer()},
+	} {
+		if d.name != "" && !d.pool.driver.Databases() {
+			return fmt.Errorf("wiki %q: %s %q: a connection of driver %s reaches one database", s.wiki.ID, d.what, d.name, d.pool.cfg.Driver)
 		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("tls ca %q: no PEM certificate found", t.CA)
-		}
-	}
-	if (t.Cert == "") != (t.Key == "") {
-		return nil, errors.New("tls: cert and key belong together")
-	}
-	if t.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-		if err != nil {
-			return nil, fmt.Errorf("tls cert %q, key %q: %w", t.Cert, t.Key, err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
-}
-
-// Driver is what a kind of database does in its own way.
-type Driver interface {
-	// Open reads a DSN, without I/O. Its errors never quote the DSN or a part that may be secret.
-	Open(dsn string, tls *tls.Config) (Server, error)
-	// Databases says whether one connection reaches several databases.
-	Databases() bool
-	// Equal is the condition that a column of bytes is the value, an expression of Values. It may be wider
-	// than equality of bytes, which the caller checks, and must let an index be used.
-	Equal(column, value string) string
-	// Bind makes expressions for values in a statement, in their order, and the statement's arguments.
-	Bind(values []string) (expressions []string, args []any)
-	// Missing says what is missing or not granted, when err says that of a table or a column; else nil.
-	Missing(err error) *Missing
-	// Account is a statement that asks for whom the server takes us; empty: there are no accounts.
-	Account() string
-	// Explain puts an error of the server into words for the operator, without text of the statement.
-	Explain(err error) error
-}
-
-// Server is a server that a DSN names.
-type Server struct {
-	Connector driver.Connector
-	Address   string // such as tcp(db.example:3306); no secret
-	User      string
-	Database  string
-}
-
-var (
-	driversMu sync.RWMutex
-	drivers   = map[string]Driver{}
-)
-
-// Register makes a driver known by its name. It is called from the init functions of the drivers' packages, and
-// panics when the name is taken.
-func Register(name string, d Driver) {
-	driversMu.Lock()
-	defer driversMu.Unlock()
-	if _, taken := drivers[name]; taken {
-		panic("store: driver " + name + " is registered twice")
-	}
-	drivers[name] = d
-}
-
-func driverByName(name string) (Driver, error) {
-	driversMu.RLock()
-	defer driversMu.RUnlock()
-	if d, ok := drivers[name]; ok {
-		return d, nil
-	}
-	known := strings.Join(slices.Sorted(maps.Keys(drivers)), ", ")
-	return nil, fmt.Errorf("unknown store driver %q: this build has %s; "+
-		"a driver is built in by importing github.com/caddy-mwoauth/caddy-mwoauth/store/%s", name, known, name)
-}
-
-// checkName says whether a name may stand for a database or begin a table's name. Whatever a configuration takes
-// from elsewhere, nothing but such a name gets into a statement.
-func checkName(what, name string) error {
-	if len(name) > 64 {
-		return fmt.Errorf("%s %q: longer than 64 characters", what, name)
-	}
-	for _, c := range []byte(name) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-':
-		default:
-			return fmt.Errorf("%s %q: want letters, digits, _ and -", what, name)
+		if err := checkName(d.what, d.name); err != nil {
+			return err
 		}
 	}
-	return nil
+	if s.wiki.Users == validator.CentralAuth && s.wiki.ID == "" {
+		return errors.New("users centralauth: the wiki has no id")
+	}
+	if err := checkName("table_prefix of the OAuth tables", s.wiki.oauthPrefix()); err != nil {
+		return err
+	}
+	return checkName("table_prefix", s.wiki.TablePrefix)
+}
+
+// qualifier is what stands before a table's name: the quote, its database where one is named, and its prefix. The
+// names have passed checkName. Backticks quote in MySQL and SQLite alike.
+func qualifier(database, prefix string) string {
+	if database == "" {
+		return "`" + prefix
+	}
+	return "`" + database + "`.`" + prefix
+}
+
+// Identity names everything that facts depend on, beside the key: two stores of one identity find the same. It
+// holds no secret.
+func (s *Store) Identity() string {
+	id := fmt.Sprintf("%s wiki=%q database=%q prefix=%q mediawiki=%s", s.pool.Identity(), s.wiki.ID, s.wiki.Database, s.wiki.TablePrefix, s.wiki.Release)
+	if prefix := s.wiki.oauthPrefix(); prefix != s.wiki.TablePrefix {
+		id += fmt.Sprintf(" oauth_prefix=%q", prefix)
+	}
+	if s.wiki.Server != nil {
+		id += fmt.Sprintf(" server=(%s)", s.wiki.Server.Identity())
+	}
+	if s.wiki.Users == validator.LocalUsers {
+		return id + " users=local"
+	}
+	id += fmt.Sprintf(" users=centralauth/%q", s.wiki.CentralAuthDatabase)
+	if s.wiki.CentralAuthServer != nil {
+		id += fmt.Sprintf(" server=(%s)", s.wiki.CentralAuthServer.Identity())
+	}
+	return id
+}
+
+// SharedUserIDs says whether the OAuth tables are in another database than the wiki's own, or under another prefix, so
+// that user ids are central ones.
+func (s *Store) SharedUserIDs() bool {
+	own, database := s.server(), s.wiki.Database
+	if database == "" {
+		database = own.primary.Database
+	}
+	return own.cfg.Driver != s.pool.cfg.Driver || own.primary.Address != s.pool.primary.Address || database != s.pool.oauthDatabase() ||
+		s.wiki.TablePrefix != s.wiki.oauthPrefix()
 }
