@@ -154,7 +154,8 @@ func (s *Server) openRoot() (*sql.DB, error) {
 // common are the options that the creation of the data directory shares with the server.
 func (s *Server) common() []string {
 	args := []string{
-		"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data"), "--skip-name-resolve",
+		// A server that starts deletes what others have in a temporary directory that they share.
+		"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data"), "--tmpdir=" + s.dir, "--skip-name-resolve",
 		"--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0",
 		"--innodb-flush-method=nosync", "--innodb-doublewrite=OFF", "--sync-frm=OFF",
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"database/sql"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
@@ -42,6 +43,18 @@ func TestUserHasOnlyWhatItIsGranted(t *testing.T) {
 	}
 	if err := db.QueryRow("SELECT b FROM t").Scan(&n); err == nil {
 		t.Error("a column that was not granted could be read")
+	}
+}
+
+// TestTemporaryDirectoryOfItsOwn: a server that starts deletes what others have in one that they share.
+func TestTemporaryDirectoryOfItsOwn(t *testing.T) {
+	s := mariadb.Start(t)
+	var tmpdir, data string
+	if err := open(t, s.RootDSN("")).QueryRow("SELECT @@tmpdir, @@datadir").Scan(&tmpdir, &data); err != nil {
+		t.Fatal(err)
+	}
+	if filepath.Dir(filepath.Clean(data)) != tmpdir {
+		t.Errorf("tmpdir %s, data in %s", tmpdir, data)
 	}
 }
 
