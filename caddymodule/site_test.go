@@ -10,7 +10,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/loopback"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
@@ -44,12 +44,11 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{dir: t.TempDir(), entered: make(chan struct{}), leave: make(chan struct{})}
 	s.makeWiki(t)
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address, err := loopback.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.address = listener.Addr().String()
-	_ = listener.Close()
+	s.address = address
 	s.backend = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		s.seen.Store(r)

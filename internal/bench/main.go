@@ -23,6 +23,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/loopback"
 )
 
 var (
@@ -223,17 +225,18 @@ func startCaddy(ctx context.Context, dir string, wiki *wiki) (s *site, stop func
 	go func() { _ = server.Serve(backend) }()
 
 	s = &site{arms: arms()}
-	ports, err := freePorts(ctx, 1+len(s.arms))
-	if err != nil {
+	if s.admin, err = loopback.FreeAddr(); err != nil {
 		return nil, nil, err
 	}
-	s.admin, s.host = ports[0], ports[1]
 	var text strings.Builder
 	_, _ = fmt.Fprintf(&text, caddyfile, s.admin, wiki.database, wiki.siteKey, wiki.publicKeyFile)
-	for i, arm := range s.arms {
-		arm.addr = ports[1+i]
+	for _, arm := range s.arms {
+		if arm.addr, err = loopback.FreeAddr(); err != nil {
+			return nil, nil, err
+		}
 		_, _ = fmt.Fprintf(&text, "http://%s {\n%s\treverse_proxy %s\n}\n", arm.addr, arm.body, backend.Addr())
 	}
+	s.host = s.arms[0].addr
 	config := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
 		return s, nil, err
@@ -260,19 +263,6 @@ func startCaddy(ctx context.Context, dir string, wiki *wiki) (s *site, stop func
 	}
 	stop()
 	return s, nil, fmt.Errorf("caddy does not listen at %s", s.host)
-}
-
-func freePorts(ctx context.Context, n int) ([]string, error) {
-	var addrs []string
-	for range n {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = l.Close() }()
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
 }
 
 func saveProfile(admin string) error {

@@ -11,7 +11,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +21,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/loopback"
 )
 
 // install says what to do where there is no server. Tests fail without one: a skipped test proves nothing.
@@ -30,7 +31,7 @@ const install = "apt-get install --no-install-recommends mariadb-server-core"
 // Server is a running MariaDB. Its root has no password and is reached through the socket alone.
 type Server struct {
 	dir  string
-	port int
+	addr string // host:port
 	root *sql.DB
 
 	mu   sync.Mutex
@@ -125,11 +126,11 @@ func (s *Server) create(installDB, mariadbd string) error {
 	if out, err := exec.CommandContext(context.Background(), installDB, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", installDB, err, out)
 	}
-	port, err := freePort()
+	addr, err := loopback.FreeAddr()
 	if err != nil {
 		return err
 	}
-	s.port = port
+	s.addr = addr
 	if err := s.run(mariadbd); err != nil {
 		return err
 	}
@@ -174,7 +175,7 @@ func (s *Server) run(mariadbd string) error {
 	//nolint:gosec // likewise
 	cmd := exec.CommandContext(context.Background(), mariadbd, append(
 		s.common(),
-		"--bind-address=127.0.0.1", "--port="+strconv.Itoa(s.port), "--socket="+s.socket(),
+		"--bind-address=127.0.0.1", "--port="+s.addr[strings.IndexByte(s.addr, ':')+1:], "--socket="+s.socket(),
 		"--pid-file="+filepath.Join(s.dir, "pid"), "--skip-log-bin", "--performance-schema=OFF",
 		"--key-buffer-size=1M", "--max-connections=500", "--max-connect-errors=1000000",
 		"--ssl-ca="+s.CAFile(), "--ssl-cert="+s.file("server.crt"), "--ssl-key="+s.file("server.key"),
@@ -217,20 +218,11 @@ func (s *Server) wait(proc *process) error {
 	return fmt.Errorf("the server did not answer for a minute")
 }
 
-func freePort() (int, error) {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close() //nolint:errcheck // it was never used
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
 func (s *Server) socket() string          { return s.file("sock") }
 func (s *Server) file(name string) string { return filepath.Join(s.dir, name) }
 
 // TCPAddr is where the server listens: 127.0.0.1 and its port.
-func (s *Server) TCPAddr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+func (s *Server) TCPAddr() string { return s.addr }
 
 // RootDSN is a DSN of root, who may do everything, for the database.
 func (s *Server) RootDSN(db string) string {

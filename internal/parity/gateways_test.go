@@ -18,6 +18,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-mwoauth/caddy-mwoauth"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/loopback"
 )
 
 // fixtures is what the recorded wiki was configured with.
@@ -163,12 +164,11 @@ func startCaddy(t *testing.T, caddyfile string) {
 func freeAddrs(t *testing.T, n int) (addrs []string) {
 	t.Helper()
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		addr, err := loopback.FreeAddr()
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close() //nolint:errcheck // only after the last: the next might get the same one
-		addrs = append(addrs, l.Addr().String())
+		addrs = append(addrs, addr)
 	}
 	return addrs
 }

@@ -2,12 +2,9 @@ package harness
 
 import (
 	"cmp"
-	"context"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +15,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // what Caddy is built with
 
 	_ "github.com/caddy-mwoauth/caddy-mwoauth" // registers with Caddy
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/loopback"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -187,10 +185,10 @@ var ports = sync.OnceValue(func() portNumbers {
 })
 
 func freePort() string {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	addr, err := loopback.FreeAddr()
 	if err != nil {
 		panic(err)
 	}
-	defer l.Close() //nolint:errcheck // it was never used
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	_, port, _ := strings.Cut(addr, ":")
+	return port
 }
