@@ -291,6 +291,24 @@ func TestAStepOverYears(t *testing.T) {
 	}
 }
 
+// TestANonceWithinAStep: the clock was set ahead, and back half of the way. What ends there is dropped like any other.
+func TestANonceWithinAStep(t *testing.T) {
+	n, h := newNonces(1 << 20)
+	wantUse(t, n, pair(1), "before", 300, true)
+	h.wall += 2000
+	wantUse(t, n, pair(1), "ahead", 2300, true)
+	h.wall -= 1000
+	wantUse(t, n, pair(1), "within", 1300, true)
+	h.pass(302)
+	if n.Bytes(); n.nonces != 1 {
+		t.Errorf("%d nonces are held, want the one that is ahead", n.nonces)
+	}
+	h.pass(1000)
+	if n.Bytes(); n.nonces != 0 {
+		t.Errorf("%d nonces are held, want none", n.nonces)
+	}
+}
+
 // TestAgainstAModel compares with what a map would say, over random traffic and a clock that goes on.
 func TestAgainstAModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
