@@ -300,12 +300,12 @@ func TestANonceWithinAStep(t *testing.T) {
 	h.wall -= 1000
 	wantUse(t, n, pair(1), "within", 1300, true)
 	h.pass(302)
-	if n.Bytes(); n.nonces != 1 {
-		t.Errorf("%d nonces are held, want the one that is ahead", n.nonces)
+	if held := count(n); held != 1 {
+		t.Errorf("%d nonces are held, want the one that is ahead", held)
 	}
 	h.pass(1000)
-	if n.Bytes(); n.nonces != 0 {
-		t.Errorf("%d nonces are held, want none", n.nonces)
+	if held := count(n); held != 0 {
+		t.Errorf("%d nonces are held, want none", held)
 	}
 }
 
