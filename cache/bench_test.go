@@ -66,7 +66,7 @@ func BenchmarkNonceUse(b *testing.B) {
 			}
 			step := func() {
 				until := time.Unix(wall+int64(used/perSecond)+300, 0)
-				if _, err := n.Use(b.Context(), keys[used%len(keys)], nonces[used%len(nonces)], until); err != nil {
+				if _, err := n.Use(b.Context(), validator.NonceUse{Key: keys[used%len(keys)], UserID: 1, Nonce: nonces[used%len(nonces)], Until: until}); err != nil {
 					b.Fatal(err)
 				}
 				used++
@@ -89,7 +89,7 @@ func BenchmarkNonceUseParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for i := 0; pb.Next(); i++ {
-			if _, err := n.Use(b.Context(), k, strconv.Itoa(i%50_000), until); err != nil {
+			if _, err := n.Use(b.Context(), validator.NonceUse{Key: k, UserID: 1, Nonce: strconv.Itoa(i % 50_000), Until: until}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -80,9 +80,9 @@ func NewNonces(size int64) *Nonces {
 }
 
 // Use implements [validator.Nonces]. The nonce is remembered to the end of the second that until is in.
-func (n *Nonces) Use(_ context.Context, key validator.Key, nonce string, until time.Time) (bool, error) {
-	pairID, nonceID := nonceIDs(&key, nonce)
-	end := until.Unix()
+func (n *Nonces) Use(_ context.Context, use validator.NonceUse) (bool, error) {
+	pairID, nonceID := nonceIDs(&use.Key, use.Nonce)
+	end := use.Until.Unix()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	wall := n.now()

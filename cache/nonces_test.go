@@ -38,7 +38,7 @@ func pair(n int) validator.Key { return validator.Key{Consumer: "c", Token: strc
 // use uses a nonce that is to be kept until the given second after dawn.
 func use(t testing.TB, n *Nonces, key validator.Key, nonce string, until int64) (bool, error) {
 	t.Helper()
-	return n.Use(t.Context(), key, nonce, time.Unix(dawn+until, 0))
+	return n.Use(t.Context(), validator.NonceUse{Key: key, UserID: 1, Nonce: nonce, Until: time.Unix(dawn+until, 0)})
 }
 
 func wantUse(t testing.TB, n *Nonces, key validator.Key, nonce string, until int64, want bool) {
@@ -88,7 +88,7 @@ func TestANonceIsKeptToTheEndOfItsSecond(t *testing.T) {
 	until := time.Unix(dawn+300, 999_999_999)
 	ask := func(want bool) {
 		t.Helper()
-		if fresh, err := n.Use(t.Context(), pair(1), "n", until); fresh != want || err != nil {
+		if fresh, err := n.Use(t.Context(), validator.NonceUse{Key: pair(1), UserID: 1, Nonce: "n", Until: until}); fresh != want || err != nil {
 			t.Errorf("%d s after: %t, %v, want %t", h.wall-dawn, fresh, err, want)
 		}
 	}
@@ -116,7 +116,7 @@ func TestOneOfManyCopiesIsFresh(t *testing.T) {
 		for range 100 {
 			wg.Go(func() {
 				<-start
-				ok, err := n.Use(t.Context(), pair(round%2), strconv.Itoa(round), until)
+				ok, err := n.Use(t.Context(), validator.NonceUse{Key: pair(round % 2), UserID: 1, Nonce: strconv.Itoa(round), Until: until})
 				if err != nil {
 					t.Error(err)
 				}
@@ -335,7 +335,7 @@ func TestAgainstAModel(t *testing.T) {
 		token, nonce := r.IntN(10), strconv.Itoa(r.IntN(40))
 		id := strconv.Itoa(token) + nonce
 		end := h.wall + r.Int64N(20)
-		fresh, err := n.Use(t.Context(), pair(token), nonce, time.Unix(end, 0))
+		fresh, err := n.Use(t.Context(), validator.NonceUse{Key: pair(token), UserID: 1, Nonce: nonce, Until: time.Unix(end, 0)})
 		total, of := held(id[:1])
 		_, known := until[id]
 		switch {

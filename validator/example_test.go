@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
-	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
@@ -34,8 +33,8 @@ func (tables) Lookup(_ context.Context, key validator.Key) (validator.Facts, err
 // memory keeps nonces for as long as the program runs: package cache has one that forgets in time.
 type memory struct{ seen sync.Map }
 
-func (m *memory) Use(_ context.Context, key validator.Key, nonce string, _ time.Time) (bool, error) {
-	_, used := m.seen.LoadOrStore([3]string{key.Consumer, key.Token, nonce}, true)
+func (m *memory) Use(_ context.Context, use validator.NonceUse) (bool, error) {
+	_, used := m.seen.LoadOrStore([3]string{use.Key.Consumer, use.Key.Token, use.Nonce}, true)
 	return !used, nil
 }
 

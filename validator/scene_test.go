@@ -63,14 +63,14 @@ type fakeNonces struct {
 	err   error
 }
 
-func (n *fakeNonces) Use(_ context.Context, key Key, nonce string, until time.Time) (bool, error) {
+func (n *fakeNonces) Use(_ context.Context, use NonceUse) (bool, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.err != nil {
 		return false, n.err
 	}
-	n.until = until
-	id := key.Consumer + " " + key.Token + " " + nonce
+	n.until = use.Until
+	id := use.Key.Consumer + " " + use.Key.Token + " " + use.Nonce
 	if n.seen == nil {
 		n.seen = map[string]bool{}
 	}

@@ -74,16 +74,46 @@ type Store interface {
 	Lookup(ctx context.Context, key Key) (Facts, error)
 }
 
-// Nonces remembers nonces. Use says whether the nonce is fresh for the key's consumer and token (the wiki is
-// not part of its scope) and remembers it until the given time at least; of any number of simultaneous
-// calls with one nonce exactly one is told that it is fresh. ErrNonceShare means that this consumer and token
-// hold as many nonces as one pair may; any other error means that it could not find out.
-type Nonces interface {
-	Use(ctx context.Context, key Key, nonce string, until time.Time) (fresh bool, err error)
+// Refresher is a Store that keeps answers. Refresh returns facts that are no
+// older than a bound of the Refresher's own, and reports whether they are newer
+// than known, which an earlier Lookup returned. It asks the tables at most once
+// for each key in the time of that bound, so that a client which is refused
+// again and again cannot load the database.
+type Refresher interface {
+	Store
+	Refresh(ctx context.Context, key Key, known Facts) (facts Facts, newer bool, err error)
 }
 
-// ErrNonceShare is returned by Nonces.Use when one consumer and token hold their whole share of the memory.
-var ErrNonceShare = errors.New("nonce share of this consumer and token is used up")
+// Nonces remembers nonces. Use reports whether the nonce is fresh for the key's
+// consumer and token (the wiki is not part of its scope), and remembers it until
+// use.Until at least. Of any number of simultaneous calls with one nonce exactly
+// one is told that it is fresh. ErrNonceExpired means that use.Until has passed.
+// ErrNonceShare means that this user holds as many nonces as one user may. Any
+// other error means that it could not find out.
+type Nonces interface {
+	Use(ctx context.Context, use NonceUse) (fresh bool, err error)
+}
+
+// NonceUse is the use of one nonce by a request that would pass.
+type NonceUse struct {
+	// Key holds the consumer and the token that the nonce belongs to.
+	Key Key
+	// UserID is the central id of the user whose share of the memory the nonce
+	// counts against, with any number of apps and tokens.
+	UserID uint64
+	Nonce  string
+	// Until is the end of the time in which the request's timestamp is accepted.
+	Until time.Time
+}
+
+// Errors of Nonces.Use.
+var (
+	// ErrNonceShare means that the user holds their whole share of the memory.
+	ErrNonceShare = errors.New("nonce share of this user is used up")
+	// ErrNonceExpired means that the time until which the nonce is to be
+	// remembered has passed, so that the memory can tell nothing of it.
+	ErrNonceExpired = errors.New("nonce has expired")
+)
 
 // Tokens verifies the signature and the form of a bearer token. Whether it is in its validity period is asked
 // of the Token, on every request.

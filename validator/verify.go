@@ -165,8 +165,10 @@ func (v *Verifier) useNonce(ctx context.Context, c *Claim, d Decision) Decision 
 	p := &v.policy
 	seconds, _ := p.reader().timestamp(c.oauth[fieldTimestamp])
 	until := time.Unix(int64(math.Ceil(seconds))+1, 0).Add(p.TimestampWindow)
-	fresh, err := v.nonces.Use(ctx, c.key(p), c.oauth[fieldNonce], until)
+	fresh, err := v.nonces.Use(ctx, NonceUse{Key: c.key(p), UserID: d.Identity.UserID, Nonce: c.oauth[fieldNonce], Until: until})
 	switch {
+	case errors.Is(err, ErrNonceExpired):
+		return c.deny(TimestampExpired)
 	case errors.Is(err, ErrNonceShare):
 		return c.deny(NonceShareUsedUp)
 	case err != nil:
