@@ -19,7 +19,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
@@ -80,8 +79,8 @@ func (s signStore) Lookup(_ context.Context, key validator.Key) (validator.Facts
 
 type signNonces struct{ seen sync.Map }
 
-func (n *signNonces) Use(_ context.Context, _ validator.Key, nonce string, _ time.Time) (bool, error) {
-	_, seen := n.seen.LoadOrStore(nonce, true)
+func (n *signNonces) Use(_ context.Context, use validator.NonceUse) (bool, error) {
+	_, seen := n.seen.LoadOrStore(use.Nonce, true)
 	return !seen, nil
 }
 
