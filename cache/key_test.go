@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ func TestEveryPartSeparatesFacts(t *testing.T) {
 		shared bool
 	}{
 		{"nothing", func(*lookup) {}, true},
+		{"client", func(l *lookup) { l.key.Client = netip.MustParseAddr("192.0.2.1") }, true},
 		{"identity: release", func(l *lookup) { l.identity = "server/wiki/1.39/local" }, false},
 		{"identity: users mode", func(l *lookup) { l.identity = "server/wiki/1.47/centralauth" }, false},
 		{"wiki", func(l *lookup) { l.key.Wiki = "dewiki" }, false},

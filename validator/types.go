@@ -66,6 +66,10 @@ type Key struct {
 	Consumer string   // oauth_consumer_key, or the JWT's aud
 	Token    string   // oauth_token, or the JWT's jti
 	Subject  uint64   // OAuth 2, releases that resolve the JWT's sub: its central user id; else 0
+	// Client is the address that the request came from, if it is known. Facts do
+	// not depend on it, so it is not part of what a cache compares. A Store uses
+	// it to take turns between clients while more lookups wait than it can serve.
+	Client netip.Addr
 }
 
 // Store finds what the wiki's tables say. A row that is not there is a nil pointer, not an error: an error

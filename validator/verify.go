@@ -73,8 +73,10 @@ func (v *Verifier) try(ctx context.Context, t *trial) Decision {
 	if reason := v.prepare(t); reason != OK {
 		return c.deny(reason)
 	}
+	key := c.key(p)
+	key.Client = t.r.ClientIP
 	var err error
-	if t.f, err = v.store.Lookup(ctx, c.key(p)); err != nil {
+	if t.f, err = v.store.Lookup(ctx, key); err != nil {
 		return c.unavailable(StoreUnavailable, err)
 	}
 	// Only now, that consumer and token are known: a stranger's form costs us nothing.

@@ -54,21 +54,22 @@ func TestIdentity(t *testing.T) {
 }
 
 func TestLookupKey(t *testing.T) {
+	client := newScene().request.ClientIP
 	for _, tt := range []struct {
 		name   string
 		scene  *scene
 		change func(s *scene)
 		want   Key
 	}{
-		{"OAuth 1", newScene(), func(*scene) {}, Key{"enwiki", OAuth1, consumerKey, accessToken, 0}},
-		{"OAuth 2", newBearerScene(), func(*scene) {}, Key{"enwiki", OAuth2, clientKey, jti, 0}},
-		{"OAuth 2, 1.47", newBearerScene(), func(s *scene) { s.policy.Release = Release147 }, Key{"enwiki", OAuth2, clientKey, jti, 9}},
+		{"OAuth 1", newScene(), func(*scene) {}, Key{"enwiki", OAuth1, consumerKey, accessToken, 0, client}},
+		{"OAuth 2", newBearerScene(), func(*scene) {}, Key{"enwiki", OAuth2, clientKey, jti, 0, client}},
+		{"OAuth 2, 1.47", newBearerScene(), func(s *scene) { s.policy.Release = Release147 }, Key{"enwiki", OAuth2, clientKey, jti, 9, client}},
 		{"OAuth 2, 1.47, scoped", newBearerScene(), func(s *scene) {
 			s.policy.Release, s.claims["sub"] = Release147, "mw:local:enwiki:10"
-		}, Key{"enwiki", OAuth2, clientKey, jti, 10}},
+		}, Key{"enwiki", OAuth2, clientKey, jti, 10, client}},
 		{"OAuth 2, 1.47, other scope", newBearerScene(), func(s *scene) {
 			s.policy.Release, s.claims["sub"] = Release147, "mw:CentralAuth::10"
-		}, Key{"enwiki", OAuth2, clientKey, jti, 0}},
+		}, Key{"enwiki", OAuth2, clientKey, jti, 0, client}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.change(tt.scene)
