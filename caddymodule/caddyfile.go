@@ -30,7 +30,7 @@ import (
 //	        <wiki id> {
 //	            database     <name>
 //	            table_prefix <prefix>
-//	            base_url     <scheme://host[:port]>|<//host[:port]>
+//	            base_url     <scheme://host[:port][/path]>|<//host[:port][/path]>
 //	            mediawiki    1.35|...|1.47
 //	            dsn          <dsn>
 //	        }
@@ -43,7 +43,7 @@ import (
 //	    rules                standard|mediawiki
 //	    secret_key           <key>|none
 //	    public_key           <PEM or path...>
-//	    base_url             <scheme://host[:port]>|<//host[:port]>
+//	    base_url             <scheme://host[:port][/path]>|<//host[:port][/path]>
 //	    mode                 required|optional|strip
 //	    consumer <key> {
 //	        id            <number>
@@ -62,7 +62,13 @@ import (
 //	    block_disables_login on|off
 //	    timestamp_window     <duration>
 //	    max_form_size        <size>
-//	    cors_preflight       pass|check
+//	    cors_preflight       check|pass
+//	    cors_preflight       answer {
+//	        origins <scheme://host[:port]...>
+//	        methods <method...>
+//	        headers <name...>
+//	        max_age <duration>
+//	    }
 //	    credentials          keep|strip
 //	    cache {
 //	        size         <size>
@@ -108,7 +114,7 @@ func (h *Handler) subdirectives() map[string]subdirective {
 		"block_disables_login": onOff(&h.BlockDisablesLogin),
 		"timestamp_window":     duration(&h.TimestampWindow),
 		"max_form_size":        size(&h.MaxFormSize),
-		"cors_preflight":       choice(&h.CORSPreflight, preflightChoice),
+		"cors_preflight":       h.readPreflight,
 		"credentials":          choice(&h.Credentials, credentialsChoice),
 		"cache":                h.readCache,
 		"nonces":               h.readNonces,

@@ -36,8 +36,9 @@ const (
 
 	sqlite = "sqlite"
 
-	preflightPass  = "pass"
-	preflightCheck = "check"
+	preflightCheck  = "check"
+	preflightAnswer = "answer"
+	preflightPass   = "pass"
 
 	credentialsKeep  = "keep"
 	credentialsStrip = "strip"
@@ -51,7 +52,7 @@ var (
 	usersChoice       = choices{setting: "users", built: []string{usersLocal, usersCentralAuth}}
 	rulesChoice       = choices{setting: "rules", built: []string{rulesStandard, rulesMediaWiki}}
 	modeChoice        = choices{setting: "mode", built: []string{modeRequired, modeOptional, modeStrip}, later: []string{"observe"}}
-	preflightChoice   = choices{setting: "cors_preflight", built: []string{preflightPass, preflightCheck}}
+	preflightChoice   = choices{setting: "cors_preflight", built: []string{preflightCheck, preflightAnswer, preflightPass}}
 	credentialsChoice = choices{setting: "credentials", built: []string{credentialsKeep, credentialsStrip}}
 	noncesChoice      = choices{setting: "nonces", built: []string{"memory"}, later: []string{"redis"}, unquoted: true}
 	errorsChoice      = choices{setting: "errors", built: []string{errorsProblem, errorsMediaWiki, errorsCaddy}}
@@ -73,6 +74,17 @@ func (c choices) check(word string) error {
 	}
 }
 
+// quoted returns a value for a message: in quotes if it is a plain word, and
+// otherwise a description, because a DSN or a key may stand where it does not
+// belong.
+func quoted(value string) string {
+	plain := func(r rune) bool { return isAlphanumeric(r) || strings.ContainsRune("_-.", r) }
+	if value != "" && len(value) <= 32 && strings.TrimFunc(value, plain) == "" {
+		return `"` + value + `"`
+	}
+	return "the value given"
+}
+
 func notBuilt(what string) error { return fmt.Errorf("%s is not built yet", what) }
 
 func checkWiki(id string) error {
@@ -83,8 +95,8 @@ func checkWiki(id string) error {
 }
 
 func checkBaseURL(s string) error {
-	if _, _, err := validator.ParseBaseURL(s); err != nil {
-		return fmt.Errorf("base_url: %q is no base URL: want scheme://host[:port], or //host[:port]", s)
+	if _, _, _, err := validator.ParseBaseURL(s); err != nil {
+		return fmt.Errorf("base_url: %s is %w", quoted(s), err)
 	}
 	return nil
 }

@@ -123,9 +123,3 @@ func vouched(client netip.Addr, h http.Header, names []string) bool {
 	}
 	return false
 }
-
-// isPreflight says whether a browser asks whether it may send a cross-origin request (Fetch, CORS-preflight).
-// It never sends credentials with the question.
-func isPreflight(method string, h http.Header) bool {
-	return method == http.MethodOptions && len(h["Origin"]) > 0 && len(h["Access-Control-Request-Method"]) > 0
-}

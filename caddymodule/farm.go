@@ -80,7 +80,7 @@ func (r *resolver) wiki(s *settings, id string, from Wiki) wiki {
 	}
 	w.place.Release = w.policy.Release
 	if url := r.checked(setting("base_url"), from.BaseURL, checkBaseURL); url != "" {
-		w.policy.BaseScheme, w.policy.BaseHost, _ = validator.ParseBaseURL(url)
+		w.policy.BaseScheme, w.policy.BaseHost, w.policy.BasePath, _ = validator.ParseBaseURL(url)
 	}
 	if from.DSN != "" {
 		w.server = r.server(s.database, "wiki "+id, from.DSN)

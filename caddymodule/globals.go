@@ -48,6 +48,10 @@ func (h *Handler) inherit(global *Handler) {
 	if h.Wiki == "" {
 		wikis = global.Wikis
 	}
+	preflights := h.CORS // likewise
+	if h.CORSPreflight == "" {
+		preflights = global.CORS
+	}
 	h.Require = slices.Concat(global.Require, h.Require)
 	own, from := reflect.ValueOf(h).Elem(), reflect.ValueOf(global).Elem()
 	for i := range own.NumField() {
@@ -55,7 +59,7 @@ func (h *Handler) inherit(global *Handler) {
 			own.Field(i).Set(from.Field(i))
 		}
 	}
-	h.Wikis = wikis
+	h.Wikis, h.CORS = wikis, preflights
 }
 
 // missing names the required settings that are not there.

@@ -79,7 +79,8 @@ type Handler struct {
 	// Several during a change of keys. Without any, every bearer token is refused.
 	PublicKey []string `json:"public_key,omitempty"`
 
-	// What clients sign (`$wgServer`), as `scheme://host[:port]`. Default: scheme and host of the request, or
+	// What clients sign (`$wgServer`), as `scheme://host[:port][/path]`, with a path where a proxy in front takes
+	// that prefix away. Default: scheme and host of the request, or
 	// what a trusted proxy says in `X-Forwarded-Proto` and `X-Forwarded-Host`. With `//host[:port]` only the
 	// scheme is the request's; under the rules of MediaWiki anybody's `X-Forwarded-Proto: https` makes it https,
 	// which must then be what was signed.
@@ -107,9 +108,15 @@ type Handler struct {
 	// Size of the largest signed form body, in bytes. Default: 8 MiB.
 	MaxFormSize int64 `json:"max_form_size,omitempty"`
 
-	// Whether a CORS preflight without credentials passes: `pass` (default), or `check` to treat it like any
-	// other request.
+	// What becomes of a CORS preflight, which a browser sends without a credential. `check` (default) treats it
+	// like any other request: `mode required` refuses it. `answer` answers it here, as `cors` says. `pass` hands
+	// it to the handlers after this one, without body, cookies, Authorization and headers that name another
+	// method: only for a backend that does nothing at OPTIONS.
 	CORSPreflight string `json:"cors_preflight,omitempty"`
+
+	// The origins whose web apps may send requests, with `cors_preflight` `answer`. Answers and refusals to them
+	// carry CORS headers, which replace those of the backend. Other origins get none, and their preflights 403.
+	CORS *CORS `json:"cors,omitempty"`
 
 	// `keep` (default) leaves the credential on the request, `strip` takes it out of a request that passes:
 	// the Authorization header and the oauth_ parameters of the query.
@@ -140,6 +147,22 @@ type Handler struct {
 	lease    atomic.Pointer[lease]
 	log      *refusalLog
 	logger   *zap.Logger
+}
+
+// CORS is what the gateway answers to the preflights of browsers.
+type CORS struct {
+	// Origins as browsers send them: `https://app.example.org`, with a port that is not the scheme's own. The first
+	// label may be `*`, for one or more labels; `*` alone is every origin. Required.
+	Origins []string `json:"origins,omitempty"`
+
+	// Methods that they may use. Default: GET, POST, HEAD.
+	Methods []string `json:"methods,omitempty"`
+
+	// Request headers that they may send; `Authorization` must be among them. Default: `Authorization`.
+	Headers []string `json:"headers,omitempty"`
+
+	// How long browsers may remember the answer; 1s to 24h. Default: their own, five seconds.
+	MaxAge caddy.Duration `json:"max_age,omitempty"`
 }
 
 // Store is a database with MediaWiki's tables.

@@ -8,39 +8,46 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// privateWriter keeps an answer out of shared caches, whatever the handlers after it say.
-type privateWriter struct {
+// headerWriter has the last word on the headers of a response, whatever the
+// handlers after it set.
+type headerWriter struct {
 	*caddyhttp.ResponseWriterWrapper
-	marked bool
+	edit   func(http.Header)
+	edited bool
 }
 
-func (w *privateWriter) mark() {
-	if !w.marked {
-		w.marked = true
-		makePrivate(w.Header())
+func newHeaderWriter(w http.ResponseWriter, edit func(http.Header)) *headerWriter {
+	return &headerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, edit: edit}
+}
+
+// finish edits the headers, once.
+func (w *headerWriter) finish() {
+	if !w.edited {
+		w.edited = true
+		w.edit(w.Header())
 	}
 }
 
-func (w *privateWriter) WriteHeader(status int) {
+func (w *headerWriter) WriteHeader(status int) {
 	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
-		w.mark()
+		w.finish()
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *privateWriter) Write(p []byte) (int, error) {
-	w.mark()
+func (w *headerWriter) Write(p []byte) (int, error) {
+	w.finish()
 	return w.ResponseWriter.Write(p)
 }
 
-func (w *privateWriter) ReadFrom(r io.Reader) (int64, error) {
-	w.mark()
+func (w *headerWriter) ReadFrom(r io.Reader) (int64, error) {
+	w.finish()
 	return w.ResponseWriterWrapper.ReadFrom(r)
 }
 
 // FlushError is what http.ResponseController looks for.
-func (w *privateWriter) FlushError() error {
-	w.mark()
+func (w *headerWriter) FlushError() error {
+	w.finish()
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 

@@ -11,7 +11,7 @@ import (
 
 // refuse answers a request that does not pass, or leaves the answer to handle_errors.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, d *validator.Decision, wiki string) error {
-	if h.answer == errorsMediaWiki {
+	if h.answer == errorsMediaWiki && d.Reason != validator.PreflightRefused { // a browser looks at the status
 		site := validator.MediaWikiSite{Wiki: wiki, Release: h.releaseOf(wiki)}
 		asked := r.URL
 		if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.URL != nil {

@@ -22,9 +22,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 
 	wiki := h.asked(r)
-	request, d := h.verify(r, wiki)
+	if h.cors != nil {
+		if asksPreflight(r) {
+			return h.preflight(w, r, wiki)
+		}
+		edited := h.allowOrigin(w, r)
+		defer edited.finish()
+		w = edited
+	}
+	d := h.verify(r, wiki)
 	if d.Verdict == validator.Anonymous {
-		d = h.judgeAnonymous(request.Method, r.Header)
+		d = h.judgeAnonymous(r)
 	}
 	if d.Verdict == validator.Allow && !h.names.setHeaders(r.Header, &d) {
 		d.Verdict, d.Reason = validator.Deny, validator.IdentityTooLarge
@@ -45,26 +53,30 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // verify asks the core that is for the wiki. An id from a request opens nothing but what is configured: no other one
 // gets to a cache or a database.
-func (h *Handler) verify(r *http.Request, wiki string) (validator.Request, validator.Decision) {
+func (h *Handler) verify(r *http.Request, wiki string) validator.Decision {
 	request, ok := describe(r)
 	if !ok {
-		return request, validator.Decision{Reason: validator.MethodNotAllowed}
+		return validator.Decision{Reason: validator.MethodNotAllowed}
 	}
 	l, err := h.enter()
 	if err != nil {
-		return request, validator.Decision{Verdict: validator.Unavailable, Reason: validator.StoreUnavailable, Err: err}
+		return validator.Decision{Verdict: validator.Unavailable, Reason: validator.StoreUnavailable, Err: err}
 	}
 	defer l.release()
 	v, served := l.verifiers[wiki]
 	if !served {
-		return request, validator.Decision{Reason: validator.UnknownWiki}
+		return validator.Decision{Reason: validator.UnknownWiki}
 	}
-	return request, v.Verify(r.Context(), request)
+	return v.Verify(r.Context(), request)
 }
 
 // judgeAnonymous decides about a request that carries no credential.
-func (h *Handler) judgeAnonymous(method string, header http.Header) validator.Decision {
-	if h.mode == modeOptional || !h.checkPreflight && isPreflight(method, header) {
+func (h *Handler) judgeAnonymous(r *http.Request) validator.Decision {
+	if h.mode == modeOptional {
+		return validator.Decision{Verdict: validator.Anonymous}
+	}
+	if h.passPreflight && isPreflight(r) {
+		barePreflight(r)
 		return validator.Decision{Verdict: validator.Anonymous}
 	}
 	return validator.Decision{Verdict: validator.Deny, Reason: validator.NoCredentials}
@@ -79,7 +91,7 @@ func (h *Handler) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 		return next.ServeHTTP(w, r)
 	}
 	// A shared cache knows a request by its URL alone, and this one's URL is a credential.
-	private := &privateWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
-	defer private.mark()
+	private := newHeaderWriter(w, makePrivate)
+	defer private.finish()
 	return next.ServeHTTP(private, r)
 }

@@ -102,42 +102,6 @@ func TestAClosedPoolIsAnError(t *testing.T) {
 	}
 }
 
-func TestPreflight(t *testing.T) {
-	question := http.Header{"Origin": {"https://app.example"}, "Access-Control-Request-Method": {"PUT"}}
-	for _, test := range []struct {
-		name      string
-		preflight string
-		method    string
-		header    http.Header
-		decision  validator.Decision
-		passes    bool
-	}{
-		{"pass", "", http.MethodOptions, question, anonymous, true},
-		{"check", preflightCheck, http.MethodOptions, question, anonymous, false},
-		{"with credentials", preflightPass, http.MethodOptions, question, deny(validator.BadSignature), false},
-		{"no Origin", preflightPass, http.MethodOptions, http.Header{"Access-Control-Request-Method": {"PUT"}}, anonymous, false},
-		{"no method", preflightPass, http.MethodOptions, http.Header{"Origin": {"https://app.example"}}, anonymous, false},
-		{"not OPTIONS", preflightPass, http.MethodGet, question, anonymous, false},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			s := newShell(t, &Handler{CORSPreflight: test.preflight}, test.decision)
-			r := httptest.NewRequest(test.method, "/", nil)
-			r.Header = test.header.Clone()
-			r.Header["X_oauth_user_name"] = []string{"Admin"}
-			response, err := s.serve(t, r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if passes := s.passed != nil; passes != test.passes {
-				t.Errorf("passed: %v, status %d", passes, response.StatusCode)
-			}
-			if left := ownNames(r.Header); left != nil {
-				t.Errorf("left %q", left)
-			}
-		})
-	}
-}
-
 func TestConnect(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -269,7 +233,7 @@ func TestStripCredentials(t *testing.T) {
 
 func TestEarlyHintsAreNotTheAnswer(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		private := &privateWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
+		private := newHeaderWriter(w, makePrivate)
 		private.WriteHeader(http.StatusEarlyHints)
 		private.Header().Set("Cache-Control", "public")
 		private.WriteHeader(http.StatusOK)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/rs/cors"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/cache"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
@@ -32,7 +33,8 @@ type settings struct {
 	cache            cache.Config
 	nonces           int64 // bytes
 	names            names
-	checkPreflight   bool
+	passPreflight    bool
+	cors             *cors.Cors // nil: the gateway answers no preflights itself
 	stripCredentials bool
 	answer           string // of refusals
 	challenges       validator.Challenges
@@ -58,7 +60,7 @@ func (h *Handler) resolve() (settings, error) {
 	s := settings{
 		mode:             mode,
 		names:            r.names(h.Headers),
-		checkPreflight:   r.choice(preflightChoice, h.CORSPreflight) == preflightCheck,
+		passPreflight:    r.choice(preflightChoice, h.CORSPreflight) == preflightPass,
 		stripCredentials: r.choice(credentialsChoice, h.Credentials) == credentialsStrip,
 		answer:           r.choice(errorsChoice, h.Errors),
 	}
@@ -66,6 +68,7 @@ func (h *Handler) resolve() (settings, error) {
 	if mode == modeStrip {
 		return s, errors.Join(r.mistakes...)
 	}
+	s.cors = r.crossOrigin(h)
 	r.database(&s, h.Store)
 	s.policy = r.policy(h)
 	if rules == rulesMediaWiki {
@@ -209,7 +212,7 @@ func (r *resolver) policy(h *Handler) validator.Policy {
 		p.Release, _ = validator.ParseRelease(release) // what is wrong has been said
 	}
 	if url := r.checked("base_url", h.BaseURL, checkBaseURL); url != "" {
-		p.BaseScheme, p.BaseHost, _ = validator.ParseBaseURL(url)
+		p.BaseScheme, p.BaseHost, p.BasePath, _ = validator.ParseBaseURL(url)
 	}
 	if p.TimestampWindow < time.Second || p.TimestampWindow > time.Hour {
 		r.check(fmt.Errorf("timestamp_window: %v is not within 1s and 1h", p.TimestampWindow))

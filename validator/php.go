@@ -214,7 +214,7 @@ func phpTarget(target string) (path, query string, ok bool) {
 // phpBaseURL is the URL that MediaWiki signs. With a $wgServer without a scheme, it is https for whoever says so.
 func phpBaseURL(p *Policy, r *Request, path string) string {
 	if p.BaseScheme == "" && p.BaseHost != "" && r.ForwardedProto == "https" {
-		return "https://" + normalHost("https", p.BaseHost) + path
+		return "https://" + normalHost("https", p.BaseHost) + p.BasePath + path
 	}
 	return baseURL(p, r, path)
 }

@@ -19,10 +19,13 @@ type Policy struct {
 	// BaseScheme and BaseHost are what clients sign ($wgServer), lower-case and without a default port;
 	// empty: what the request says. A BaseHost alone is a $wgServer without a scheme.
 	BaseScheme, BaseHost string
-	BlockDisablesLogin   bool
-	TimestampWindow      time.Duration // how far a timestamp may be from the present, either way
-	MaxFormSize          int64         // bytes
-	Require              []Requirement
+	// BasePath comes before the path of every request in what clients sign: a
+	// proxy in front took it away. Empty, or with a slash at its beginning alone.
+	BasePath           string
+	BlockDisablesLogin bool
+	TimestampWindow    time.Duration // how far a timestamp may be from the present, either way
+	MaxFormSize        int64         // bytes
+	Require            []Requirement
 
 	siteMACs *sync.Pool // of HMACs under SiteKey
 }

@@ -62,6 +62,7 @@ const (
 	OtherConsumer
 	IdentityTooLarge
 	UnknownWiki
+	PreflightRefused
 
 	// It could not be decided, or not now.
 	NonceShareUsedUp
@@ -138,7 +139,8 @@ var catalogue = [numReasons]entry{
 	OtherConsumer:     {"other_consumer", http.StatusForbidden, "", "The consumer is not one of those allowed here."},
 	IdentityTooLarge:  {"identity_too_large", http.StatusForbidden, "", "The identity does not fit into request headers."},
 	// Not 421: what names the wiki need not be the authority, and clients send a request again on a 421.
-	UnknownWiki: {"unknown_wiki", http.StatusForbidden, "", "The request is for a wiki that is not served here."},
+	UnknownWiki:      {"unknown_wiki", http.StatusForbidden, "", "The request is for a wiki that is not served here."},
+	PreflightRefused: {"preflight_refused", http.StatusForbidden, "", "The origin, method or headers of this CORS preflight are not allowed here."},
 
 	NonceShareUsedUp:  {"nonce_share_used_up", http.StatusTooManyRequests, "", "Too many requests by this consumer and token."},
 	StoreUnavailable:  {"store_unavailable", http.StatusServiceUnavailable, "", "The credential could not be checked. Try again later."},

@@ -310,7 +310,7 @@ func TestEveryReason(t *testing.T) {
 	reached := map[Reason]bool{
 		OK: true,
 		// Reached in caddymodule, where they arise, and in the table of TestJWT.
-		MethodNotAllowed: true, IdentityTooLarge: true, UnknownWiki: true, UnsupportedAlgorithm: true, BadTokenSignature: true,
+		MethodNotAllowed: true, PreflightRefused: true, IdentityTooLarge: true, UnknownWiki: true, UnsupportedAlgorithm: true, BadTokenSignature: true,
 	}
 	for _, tt := range slices.Concat(oauth1Refusals, bearerRefusals, commonRefusals) {
 		reached[tt.want] = true

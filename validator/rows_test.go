@@ -136,9 +136,26 @@ func TestParseBaseURL(t *testing.T) {
 		"https://wiki.example.org#":      "",
 		"https://wiki.example.org:x":     "",
 		"https://wiki.example.org/w?a#b": "",
+
+		"https://Api.example.org/Svc":        "https api.example.org /Svc",
+		"//api.example.org:80/a/b.c-d_e~":    "api.example.org:80 /a/b.c-d_e~",
+		"https://api.example.org:443/%C3%A9": "https api.example.org /%C3%A9",
+		"https://api.example.org/svc/":       "",
+		"https://api.example.org//svc":       "",
+		"https://api.example.org/a/../svc":   "",
+		"https://api.example.org/.":          "",
+		"https://api.example.org/a b":        "",
+		"https://api.example.org/é":          "",
+		"https://api.example.org/a\\b":       "",
+		"https://api.example.org/%zz":        "",
+		"https://user:hunter2@a.example/svc": "",
+		"https://a.example/hunter2?":         "",
 	} {
-		scheme, host, err := ParseBaseURL(s)
-		if got := strings.TrimSpace(scheme + " " + host); got != want || (err == nil) != (want != "") {
+		scheme, host, path, err := ParseBaseURL(s)
+		if err != nil && strings.Contains(err.Error(), "hunter") {
+			t.Errorf("%v quotes", err)
+		}
+		if got := strings.TrimSpace(scheme + " " + host + " " + path); got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %q, %v; want %q", s, got, err, want)
 		}
 	}

@@ -1,28 +1,57 @@
 package validator
 
 import (
-	"fmt"
+	"errors"
 	"net/url"
 	"strings"
 )
 
-// ParseBaseURL reads what clients sign instead of what the request says ($wgServer): scheme, http or https, and host,
-// for Policy.BaseScheme and Policy.BaseHost. Of "//host" the scheme is empty: it is the request's.
-func ParseBaseURL(s string) (scheme, host string, err error) {
+// ParseBaseURL reads the part of a URL that clients sign instead of what the
+// request says ($wgServer): scheme, http or https, and host, for
+// Policy.BaseScheme and Policy.BaseHost, and for Policy.BasePath the path that a
+// proxy in front takes away. The scheme of "//host" is empty: it is the
+// request's. Errors do not quote the URL.
+func ParseBaseURL(s string) (scheme, host, path string, err error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		return "", "", err
+		return "", "", "", errBaseURL // url.Parse quotes
 	}
 	if u.Scheme != "http" && u.Scheme != "https" && !strings.HasPrefix(s, "//") {
-		return "", "", fmt.Errorf("base URL %q: want http:// or https://, or // for either", s)
+		return "", "", "", errBaseURL
 	}
-	if u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(s, "?") || strings.HasSuffix(s, "#") {
-		return "", "", fmt.Errorf("base URL %q: want scheme://host[:port] and nothing else", s)
+	if u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(s, "?#") {
+		return "", "", "", errBaseURL
+	}
+	if u.Path != "" { // byte for byte, as it is signed
+		_, rest, _ := strings.Cut(s, "//")
+		path = rest[strings.IndexByte(rest, '/'):]
+	}
+	if !isBasePath(path) {
+		return "", "", "", errBaseURL
 	}
 	if u.Scheme == "" {
-		return "", strings.ToLower(u.Host), nil
+		return "", strings.ToLower(u.Host), path, nil
 	}
-	return u.Scheme, normalHost(u.Scheme, u.Host), nil
+	return u.Scheme, normalHost(u.Scheme, u.Host), path, nil
+}
+
+var errBaseURL = errors.New("not a base URL: use scheme://host[:port][/path] or //host[:port][/path], without a slash at the end")
+
+// isBasePath reports whether a path can be put before that of a request: empty,
+// or segments that mean the same to every reader.
+func isBasePath(path string) bool {
+	if path == "" {
+		return true
+	}
+	for segment := range strings.SplitSeq(path[1:], "/") {
+		odd := func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._~!$&'()*+,;=:@%", r)
+		}
+		if segment == "" || segment == "." || segment == ".." || strings.ContainsFunc(segment, odd) {
+			return false
+		}
+	}
+	return true
 }
 
 // splitTarget splits a request target into path and query, byte for byte as sent. An absolute-form target
@@ -51,7 +80,7 @@ func splitTarget(target string) (path, query string, ok bool) {
 }
 
 // baseURL is the base string URI of RFC 5849 section 3.4.1.2; empty when the request has none. The path is signed
-// as it was sent.
+// as it was sent, after the one that a proxy in front took away.
 func baseURL(p *Policy, r *Request, path string) string {
 	scheme, host := r.Scheme, r.Host
 	if p.BaseScheme != "" {
@@ -63,7 +92,7 @@ func baseURL(p *Policy, r *Request, path string) string {
 	if scheme != "http" && scheme != "https" || host == "" {
 		return ""
 	}
-	return scheme + "://" + normalHost(scheme, host) + path
+	return scheme + "://" + normalHost(scheme, host) + p.BasePath + path
 }
 
 // normalHost is the host in lower case, without the scheme's default port.

@@ -63,3 +63,40 @@ func sameTarget(t *testing.T, target, path, query, sentPath, sentQuery string) {
 		t.Errorf("%q: %q and %q are signed, %q and %q go on", target, path, query, sentPath, sentQuery)
 	}
 }
+
+// TestBasePath signs the URL that the client used, while the request arrives
+// without the prefix that a proxy in front took away.
+func TestBasePath(t *testing.T) {
+	for _, rules := range []Rules{Standard, MediaWiki} {
+		for _, tt := range []struct {
+			name, path string
+			scheme     string // of the base URL
+			target     string // replaced in the request, if not empty
+			want       Reason
+		}{
+			{"stripped", "/svc", "https", "", OK},
+			{"stripped, scheme of the request", "/svc", "", "", OK},
+			{"stripped twice", "/a/b%20c", "https", "", OK},
+			{"not told", "", "https", "", BadSignature},
+			{"another prefix", "/other", "https", "", BadSignature},
+			{"letter case", "/Svc", "https", "", BadSignature},
+			{"not stripped", "/svc", "https", "/svc/w/api.php?action=query&format=json", BadSignature},
+		} {
+			s := newScene()
+			s.policy.Rules, s.policy.BaseScheme, s.policy.BaseHost, s.policy.BasePath = rules, tt.scheme, "api.example.org", tt.path
+			prefix := "/svc"
+			if tt.path == "/a/b%20c" {
+				prefix = tt.path
+			}
+			s.url = "https://api.example.org" + prefix + "/w/api.php?action=query&format=json"
+			r := s.ready(t)
+			r.Target, r.Host, r.Scheme = "/w/api.php?action=query&format=json", "internal:8080", "https"
+			if tt.target != "" {
+				r.Target = tt.target
+			}
+			if d := s.verifier().Verify(t.Context(), r); d.Reason != tt.want {
+				t.Errorf("%s, rules %d: %v, want %v", tt.name, rules, d.Reason, tt.want)
+			}
+		}
+	}
+}

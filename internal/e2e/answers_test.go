@@ -83,39 +83,97 @@ func TestResponseCaching(t *testing.T) {
 	}
 }
 
-func TestCORSPreflightRefused(t *testing.T) {
-	g := harness.New(t, harness.Options{Sites: `http://:{$HTTP2} {
-		oauth {
-			import settings
-			cors_preflight check
+// TestCORSPreflight asks in every mode of cors_preflight, before a backend that
+// does not look at the method, as most scripts do.
+func TestCORSPreflight(t *testing.T) {
+	g := harness.New(t, harness.Options{
+		Site: `
+		handle /answer/* {
+			oauth {
+				import settings
+				cors_preflight answer {
+					origins https://app.example
+					methods GET PUT
+					headers Authorization
+				}
+			}
+			reverse_proxy {$BACKEND} {
+				header_down +Access-Control-Allow-Origin *
+				header_down +Access-Control-Allow-Credentials true
+			}
 		}
-		import backend
-	}
-	`})
-	preflight := []string{"Origin", "https://app.example", "Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "authorization"}
+		handle /pass/* {
+			oauth {
+				import settings
+				cors_preflight pass
+			}
+			import backend
+		}
+		handle {
+			oauth {
+				import settings
+			}
+			import backend
+		}`,
+	})
+	question := []string{"Origin", "https://app.example", "Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "authorization"}
+	more := func(headers ...string) []string { return append(headers, question...) }
+	bearer := g.Wiki.Bearer(t, g.Wiki.OAuth2)
 	for _, tt := range []struct {
-		name, method, url string
-		headers           []string
-		want              string
+		name, method, target, body string
+		headers                    []string
+		status                     int
+		reason                     string // of a refusal
+		reached                    bool
 	}{
-		{"preflight", "OPTIONS", g.URL("/"), preflight, "ok"},
-		{"preflight with another's identity", "OPTIONS", g.URL("/"), append([]string{"X-OAuth-User-Id", "1"}, preflight...), "ok"},
-		{"checked", "OPTIONS", "http://" + g.HTTP2 + "/", preflight, "no_credentials"},
-		{"no origin", "OPTIONS", g.URL("/"), preflight[2:], "no_credentials"},
-		{"no method", "OPTIONS", g.URL("/"), preflight[:2], "no_credentials"},
-		{"another method", "GET", g.URL("/"), preflight, "no_credentials"},
-		{"POST that calls itself OPTIONS", "POST", g.URL("/"), append([]string{"X-HTTP-Method-Override", "OPTIONS"}, preflight...), "no_credentials"},
-		{"with a broken credential", "OPTIONS", g.URL("/"), append([]string{"Authorization", "Bearer a.b.c"}, preflight...), "malformed_token"},
-		{"with a good one", "OPTIONS", g.URL("/"), append([]string{"Authorization", g.Wiki.Bearer(t, g.Wiki.OAuth2)}, preflight...), "ok"},
+		{"check", "OPTIONS", "/secret.php", "payload", question, 401, "no_credentials", false},
+		{"check, any two headers", "OPTIONS", "/secret.php", "", []string{"Origin", "x", "Access-Control-Request-Method", "x"}, 401, "no_credentials", false},
+		{"check, with a credential", "OPTIONS", "/secret.php", "", more("Authorization", bearer), 200, "", true},
+		{"check, a broken credential", "OPTIONS", "/secret.php", "", more("Authorization", "Bearer a.b.c"), 401, "malformed_token", false},
+
+		{"answer", "OPTIONS", "/answer/secret.php", "", question, 204, "", false},
+		{"answer, with a body and cookies", "OPTIONS", "/answer/secret.php", "payload", more("Cookie", "a=1", "X-HTTP-Method-Override", "GET"), 204, "", false},
+		{"answer, with a credential", "OPTIONS", "/answer/secret.php", "", more("Authorization", bearer), 204, "", false},
+		{"answer, unknown origin", "OPTIONS", "/answer/secret.php", "", []string{"Origin", "https://evil.example", "Access-Control-Request-Method", "GET"}, 403, "preflight_refused", false},
+		{"answer, any two headers", "OPTIONS", "/answer/secret.php", "", []string{"Origin", "x", "Access-Control-Request-Method", "x"}, 403, "preflight_refused", false},
+		{"answer, OPTIONS that asks nothing", "OPTIONS", "/answer/secret.php", "", question[:2], 401, "no_credentials", false},
+		{"answer, no credential", "GET", "/answer/secret.php", "", question, 401, "no_credentials", false},
+		{"answer, proven", "GET", "/answer/secret.php", "", more("Authorization", bearer), 200, "", true},
+
+		{"pass", "OPTIONS", "/pass/secret.php", "payload", more("Cookie", "session=1", "X-HTTP-Method-Override", "POST", "X_HTTP_Method_Override", "POST", "X-Http-Method", "POST"), 200, "", true},
+		{"pass, another's identity", "OPTIONS", "/pass/secret.php", "", more("X-OAuth-User-Id", "1"), 200, "", true},
+		{"pass, any two headers", "OPTIONS", "/pass/secret.php", "", []string{"Origin", "x", "Access-Control-Request-Method", "x y"}, 401, "no_credentials", false},
+		{"pass, no origin", "OPTIONS", "/pass/secret.php", "", question[2:], 401, "no_credentials", false},
+		{"pass, no method", "OPTIONS", "/pass/secret.php", "", question[:2], 401, "no_credentials", false},
+		{"pass, another method", "GET", "/pass/secret.php", "", question, 401, "no_credentials", false},
+		{"pass, POST that calls itself OPTIONS", "POST", "/pass/secret.php", "", more("X-HTTP-Method-Override", "OPTIONS"), 401, "no_credentials", false},
+		{"pass, a broken credential", "OPTIONS", "/pass/secret.php", "", more("Authorization", "Bearer a.b.c"), 401, "malformed_token", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			a := g.Do(t, g.Request(t, tt.method, tt.url, "", tt.headers...))
-			a.Want(t, tt.want)
-			if a.Seen != nil && (a.Identity("User-Id") == "1" || a.Identity("User-Id") != "" != (tt.name == "with a good one")) {
-				t.Errorf("identity %q", a.Identity("User-Id"))
+			a := g.Do(t, g.Request(t, tt.method, g.URL(tt.target), tt.body, tt.headers...))
+			if a.Status != tt.status || a.Reason != tt.reason || (a.Seen != nil) != tt.reached {
+				t.Fatalf("status %d, reason %q, reached %v: %s", a.Status, a.Reason, a.Seen != nil, a.Body)
 			}
-			if tt.want == "ok" && !strings.Contains(strings.Join(a.Header["Vary"], ","), "Authorization") {
+			vary := strings.Join(a.Header["Vary"], ",")
+			if !strings.Contains(vary, "Authorization") {
 				t.Error("the answer does not vary")
+			}
+			if strings.HasPrefix(tt.target, "/answer/") {
+				origins, known := a.Header["Access-Control-Allow-Origin"], slices.Contains(tt.headers, "https://app.example")
+				if !strings.Contains(vary, "Origin") || a.Header["Access-Control-Allow-Credentials"] != nil ||
+					known != slices.Equal(origins, []string{"https://app.example"}) || !known && origins != nil {
+					t.Errorf("headers %v", a.Header)
+				}
+			}
+			if strings.HasPrefix(tt.name, "pass") && tt.reached {
+				if len(a.Seen.Body) > 0 || a.Identity("User-Id") != "" {
+					t.Errorf("body %q, identity %q", a.Seen.Body, a.Identity("User-Id"))
+				}
+				for name := range a.Seen.Header {
+					if flat := strings.ReplaceAll(strings.ToLower(name), "_", "-"); flat == "cookie" || strings.HasPrefix(flat, "x-http-method") {
+						t.Errorf("%s arrives", name)
+					}
+				}
 			}
 		})
 	}

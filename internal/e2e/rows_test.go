@@ -22,7 +22,7 @@ var classes = []string{
 	"Empty secret", "Path normalisation", "Trust in X-Forwarded headers", "Host header chooses the wiki", "Malformed input allowed",
 	"Form bodies", "Standard-library parsers", "Nonce ignored or raced", "Nonce scope and exhaustion", "Timing", "Secret leak",
 	"Response caching", "Leak per reload; reload under load", "Configuration tied to the store", "Values in headers",
-	"CORS preflight refused", "Signed over the rewritten URL", "Upgrades and other protocols", "Clients that sign otherwise",
+	"CORS preflights", "CORS headers", "Signed over the rewritten URL", "Upgrades and other protocols", "Clients that sign otherwise",
 }
 
 var (

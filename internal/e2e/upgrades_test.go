@@ -130,7 +130,7 @@ func TestWebSocket(t *testing.T) {
 // A backend that speaks HTTP/2 in clear would take requests from the client itself, with any headers it likes.
 func TestUpgradeToAnotherProtocol(t *testing.T) {
 	g := harness.New(t, harness.Options{
-		Site: "oauth /api/* {\n\timport settings\n}\n@open not path /api/*\noauth @open {\n\tmode strip\n}\nimport backend\n",
+		Site: "oauth /api/* {\n\timport settings\n\tcors_preflight pass\n}\n@open not path /api/*\noauth @open {\n\tmode strip\n}\nimport backend\n",
 		Backend: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if protocol := r.Header.Get("Upgrade"); protocol != "" {
 				w.Header().Set("Connection", "Upgrade")
