@@ -16,10 +16,7 @@ import (
 // It says false for a CONNECT that opens no WebSocket.
 func describe(r *http.Request) (validator.Request, bool) {
 	ctx := r.Context()
-	method, target := r.Method, r.RequestURI
-	if original, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		method, target = original.Method, original.RequestURI
-	}
+	method, target := originalTarget(r)
 	if method == http.MethodConnect {
 		// RFC 8441, RFC 9220: over HTTP/1.1 the same handshake is a GET, and clients sign it as one.
 		if !opensWebSocket(r) {
@@ -122,4 +119,12 @@ func vouched(client netip.Addr, h http.Header, names []string) bool {
 		}
 	}
 	return false
+}
+
+// originalTarget returns method and target before any rewrite.
+func originalTarget(r *http.Request) (method, target string) {
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		return original.Method, original.RequestURI
+	}
+	return r.Method, r.RequestURI
 }
