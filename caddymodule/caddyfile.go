@@ -68,6 +68,7 @@ import (
 //	        article_path <path>
 //	        special_page <name...>
 //	    }
+//	    trusted_peer         proxy|client
 //	    cors_preflight       check|pass
 //	    cors_preflight       answer {
 //	        origins <scheme://host[:port]...>
@@ -121,6 +122,7 @@ func (h *Handler) subdirectives() map[string]subdirective {
 		"timestamp_window":     duration(&h.TimestampWindow),
 		"max_form_size":        size(&h.MaxFormSize),
 		"handshake":            h.readHandshake,
+		"trusted_peer":         choice(&h.TrustedPeer, peerChoice),
 		"cors_preflight":       h.readPreflight,
 		"credentials":          choice(&h.Credentials, credentialsChoice),
 		"cache":                h.readCache,

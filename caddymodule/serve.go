@@ -64,7 +64,7 @@ func (h *Handler) decide(r *http.Request, wiki string) validator.Decision {
 // verify asks the core that is for the wiki. An id from a request opens nothing but what is configured: no other one
 // gets to a cache or a database.
 func (h *Handler) verify(r *http.Request, wiki string) validator.Decision {
-	request, ok := describe(r)
+	request, ok := h.describe(r)
 	if !ok {
 		return validator.Decision{Reason: validator.MethodNotAllowed}
 	}

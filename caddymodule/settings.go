@@ -37,6 +37,7 @@ type settings struct {
 	passPreflight    bool
 	cors             *cors.Cors     // nil: the gateway answers no preflights itself
 	handshake        *wikipath.Wiki // finds what is left to the wiki; nil: nothing
+	peerMayBeClient  bool
 	stripCredentials bool
 	answer           string // of refusals
 	challenges       validator.Challenges
@@ -62,6 +63,7 @@ func (h *Handler) resolve() (settings, error) {
 	s := settings{
 		mode:             mode,
 		names:            r.names(h.Headers),
+		peerMayBeClient:  r.choice(peerChoice, h.TrustedPeer) == peerClient,
 		passPreflight:    r.choice(preflightChoice, h.CORSPreflight) == preflightPass,
 		stripCredentials: r.choice(credentialsChoice, h.Credentials) == credentialsStrip,
 		answer:           r.choice(errorsChoice, h.Errors),
