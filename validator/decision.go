@@ -40,5 +40,6 @@ type Identity struct {
 	ConsumerName string
 	Wiki         string
 	OwnerOnly    bool
-	Pages        []string // that alone may be acted on; nil: all. Shared, not to be changed
+	// Pages are the only pages that may be changed; empty: all. Every page may be read. Shared, not to be modified.
+	Pages []string
 }

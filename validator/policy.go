@@ -12,7 +12,8 @@ type Policy struct {
 	Release Release // required
 	Rules   Rules
 	Users   UserSource
-	// SharedUserIDs says that user ids are central ones: the OAuth tables are not in the wiki's own database.
+	// SharedUserIDs says that user ids are central ones: the OAuth tables are not in the wiki's own database, or the
+	// wiki's $wgMWOAuthCentralWiki names itself.
 	SharedUserIDs bool
 	// SiteKey is $wgOAuthSecretKey, or $wgSecretKey. Empty: secrets are used as they are stored.
 	SiteKey string

@@ -3,6 +3,7 @@ package validator
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -10,14 +11,16 @@ import (
 type Restrictions struct {
 	// Broken says that MediaWiki would not load the consumer because of them.
 	Broken bool
-	// Pages are the only pages that may be acted on; nil: all. The backend is to see to it.
+	// Pages are the only pages that the consumer may change; empty: all. It may read every page. The backend is to see
+	// to it.
 	Pages      []string
 	everywhere bool
 	networks   []netip.Prefix
 }
 
-// ParseRestrictions reads the JSON of a consumer's restrictions as the release does. 1.42 brought Pages; up to 1.46
-// a member that is not known, and an address that is none, are refused, and 1.47 passes both over.
+// ParseRestrictions reads the JSON of a consumer's restrictions as the release does. 1.42 brought Pages. Up to that
+// release an unknown member, or an entry that is not an address, breaks the whole; from 1.43 on they are passed over.
+// 1.42 itself was not measured: it is held to the stricter side, which refuses an app rather than widen what it may do.
 func ParseRestrictions(raw []byte, release Release) Restrictions {
 	broken := Restrictions{Broken: true}
 	v, err := decodeJSON(raw)
@@ -25,48 +28,89 @@ func ParseRestrictions(raw []byte, release Release) Restrictions {
 	if err != nil || !ok {
 		return broken
 	}
-	list, ok := members["IPAddresses"].([]any)
-	if !ok {
-		return broken
-	}
-	r := Restrictions{}
+	var r Restrictions
 	known := 1
-	if pages, found := members["Pages"]; found && release >= 42 {
-		known++
-		items, isList := pages.([]any)
-		if r.Pages = appendTexts([]string{}, items...); !isList || len(r.Pages) != len(items) {
+	if pages := members["Pages"]; pages != nil && release >= 42 { // null is as good as absent
+		items, isArray := arrayValues(pages)
+		if r.Pages = appendTexts(nil, items...); !isArray || len(r.Pages) != len(items) {
 			return broken
 		}
 	}
-	strict := release < 47
-	if strict && len(members) != known {
+	if _, found := members["Pages"]; found && release >= 42 {
+		known++
+	}
+	lenient := release >= Release143
+	if !lenient && len(members) != known {
 		return broken
 	}
-	for _, item := range list {
-		s, _ := item.(string)
-		prefix, ok := parsePrefix(s)
-		switch {
-		case ok:
-			r.networks = append(r.networks, prefix)
-		case strict:
-			return broken
-		}
+	entries, isArray := members["IPAddresses"].([]any)
+	if lenient {
+		entries, isArray = arrayValues(members["IPAddresses"])
+	}
+	if !isArray {
+		return broken
+	}
+	if r.networks, ok = parseNetworks(entries, lenient); !ok {
+		return broken
 	}
 	r.everywhere = slices.Contains(r.networks, netip.MustParsePrefix("0.0.0.0/0")) &&
 		slices.Contains(r.networks, netip.MustParsePrefix("::/0"))
 	return r
 }
 
-func parsePrefix(s string) (netip.Prefix, bool) {
-	if strings.Contains(s, "/") {
-		p, err := netip.ParsePrefix(s)
-		return p.Masked(), err == nil
+// arrayValues returns the values of what PHP makes an array: a list or an object.
+func arrayValues(v any) (values []any, ok bool) {
+	switch v := v.(type) {
+	case []any:
+		return v, true
+	case object:
+		return v.values(), true
+	default:
+		return nil, false
 	}
-	a, err := netip.ParseAddr(s)
-	if err != nil || a.Zone() != "" {
+}
+
+// parseNetworks reads the entries of IPAddresses. A lenient release passes over what is not an address, but fails
+// at a list or an object among the entries.
+func parseNetworks(entries []any, lenient bool) (networks []netip.Prefix, ok bool) {
+	for _, entry := range entries {
+		if _, isArray := arrayValues(entry); isArray {
+			return nil, false
+		}
+		s, _ := entry.(string)
+		network, ok := parseNetwork(s, lenient)
+		switch {
+		case ok:
+			networks = append(networks, network)
+		case !lenient:
+			return nil, false
+		}
+	}
+	return networks, true
+}
+
+// parseNetwork reads an address, or an address and the length of a mask. A lenient release takes zeros before the
+// length, as in /08.
+func parseNetwork(s string, lenient bool) (netip.Prefix, bool) {
+	address, length, masked := strings.Cut(s, "/")
+	if masked && lenient && length != "" {
+		if length = strings.TrimLeft(length, "0"); length == "" {
+			length = "0"
+		}
+	}
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Zone() != "" {
 		return netip.Prefix{}, false
 	}
-	return netip.PrefixFrom(a, a.BitLen()), true
+	if !masked {
+		return netip.PrefixFrom(ip, ip.BitLen()), true
+	}
+	bits, err := strconv.ParseUint(length, 10, 8)
+	if err != nil || strconv.FormatUint(bits, 10) != length {
+		return netip.Prefix{}, false
+	}
+	network, err := ip.Prefix(int(bits))
+	return network, err == nil
 }
 
 // Everywhere says whether every address is allowed, so that nobody need know the client's.
