@@ -35,7 +35,9 @@ import (
 //	            dsn          <dsn>
 //	        }
 //	    }
-//	    users                local
+//	    users                local {
+//	        shared_ids
+//	    }
 //	    users                centralauth [<database>] {
 //	        dsn <dsn>
 //	    }
@@ -62,13 +64,6 @@ import (
 //	    block_disables_login on|off
 //	    timestamp_window     <duration>
 //	    max_form_size        <size>
-//	    handshake            verify
-//	    handshake            pass {
-//	        script_path  <path>
-//	        article_path <path>
-//	        special_page <name...>
-//	    }
-//	    trusted_peer         proxy|client
 //	    cors_preflight       check|pass
 //	    cors_preflight       answer {
 //	        origins <scheme://host[:port]...>
@@ -121,8 +116,6 @@ func (h *Handler) subdirectives() map[string]subdirective {
 		"block_disables_login": onOff(&h.BlockDisablesLogin),
 		"timestamp_window":     duration(&h.TimestampWindow),
 		"max_form_size":        size(&h.MaxFormSize),
-		"handshake":            h.readHandshake,
-		"trusted_peer":         choice(&h.TrustedPeer, peerChoice),
 		"cors_preflight":       h.readPreflight,
 		"credentials":          choice(&h.Credentials, credentialsChoice),
 		"cache":                h.readCache,
@@ -218,13 +211,16 @@ func (h *Handler) readUsers(line *caddyfile.Dispenser) error {
 		return line.WrapErr(err)
 	}
 	if u.Source == usersLocal {
-		return noMore(line)
+		return errors.Join(noMoreArgs(line), readBlock(line, map[string]subdirective{
+			"shared_ids": present(&u.SharedIDs),
+		}))
 	}
 	if line.NextArg() {
 		u.Database = line.Val()
 	}
 	return errors.Join(wrap(line, u.check()), noMoreArgs(line), readBlock(line, map[string]subdirective{
-		"dsn": secret(&u.DSN),
+		"dsn":        secret(&u.DSN),
+		"shared_ids": func(line *caddyfile.Dispenser) error { return line.WrapErr(errSharedCentralAuth) },
 	}))
 }
 

@@ -36,9 +36,6 @@ const (
 
 	sqlite = "sqlite"
 
-	peerProxy  = "proxy"
-	peerClient = "client"
-
 	preflightCheck  = "check"
 	preflightAnswer = "answer"
 	preflightPass   = "pass"
@@ -55,7 +52,6 @@ var (
 	usersChoice       = choices{setting: "users", built: []string{usersLocal, usersCentralAuth}}
 	rulesChoice       = choices{setting: "rules", built: []string{rulesStandard, rulesMediaWiki}}
 	modeChoice        = choices{setting: "mode", built: []string{modeRequired, modeOptional, modeStrip}, later: []string{"observe"}}
-	peerChoice        = choices{setting: "trusted_peer", built: []string{peerProxy, peerClient}}
 	preflightChoice   = choices{setting: "cors_preflight", built: []string{preflightCheck, preflightAnswer, preflightPass}}
 	credentialsChoice = choices{setting: "credentials", built: []string{credentialsKeep, credentialsStrip}}
 	noncesChoice      = choices{setting: "nonces", built: []string{"memory"}, later: []string{"redis"}, unquoted: true}
@@ -131,6 +127,8 @@ func isName(s string) bool {
 func isAlphanumeric(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
+
+var errSharedCentralAuth = errors.New("users centralauth: leave out shared_ids: the ids of CentralAuth are central ones already")
 
 func (u Users) check() error {
 	if u.Database == "" || strings.Contains(u.Database, "{") {

@@ -54,8 +54,9 @@ func (n *names) setHeaders(h http.Header, d *validator.Decision) bool {
 		values[headerOwnerOnly] = "true"
 	}
 	values[headerPages] = encodeList(id.Pages)
-	// A header that has nothing to say is absent. But a list of no pages says that none may be acted on.
-	present := func(i int) bool { return values[i] != "" || i == headerPages && id.Pages != nil }
+	// A header that has nothing to say is absent. But a restriction to a page with an empty name, which is no page,
+	// is one all the same.
+	present := func(i int) bool { return values[i] != "" || i == headerPages && len(id.Pages) > 0 }
 	total := 0
 	for i, value := range values {
 		if present(i) {

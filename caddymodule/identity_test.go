@@ -112,12 +112,12 @@ func TestIdentityIsSetNotAdded(t *testing.T) {
 	}
 }
 
-// No list of pages, and a list of none, are not the same.
+// TestPages holds a list of no pages to what MediaWiki makes of it: no restriction.
 func TestPages(t *testing.T) {
 	for _, test := range []struct {
 		pages []string
 		want  []string
-	}{{nil, nil}, {[]string{}, []string{""}}, {[]string{"Talk:A, B", "Café"}, []string{"Talk:A%2C B,Caf%C3%A9"}}} {
+	}{{nil, nil}, {[]string{}, nil}, {[]string{""}, []string{""}}, {[]string{"Talk:A, B", "Café"}, []string{"Talk:A%2C B,Caf%C3%A9"}}} {
 		d := allow()
 		d.Identity.Pages = test.pages
 		s := newShell(t, &Handler{}, d)

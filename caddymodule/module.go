@@ -25,7 +25,7 @@ func init() {
 // Request headers (with the default prefix, each absent when it has nothing to say): `X-OAuth-User-Id` (central
 // id), `X-OAuth-User-Name`, `X-OAuth-Groups`, `X-OAuth-Grants`, `X-OAuth-Consumer-Key`, `X-OAuth-Consumer-Name`,
 // `X-OAuth-Version` (`1.0a` or `2.0`), `X-OAuth-Wiki`, `X-OAuth-Owner-Only` (`true`), `X-OAuth-Pages` (the only
-// pages that the app may act on; present and empty: none). Whatever a client sends under such names, in any spelling
+// pages that the app may change; it may read all. Absent: no restriction). Whatever a client sends under such names, in any spelling
 // that a backend could take for them, is removed first, from headers and trailers, also where a request passes without
 // a credential. In values, bytes outside 0x20 to 0x7E, `%`, outer blanks and, within lists, `,` are percent-encoded.
 //
@@ -107,14 +107,6 @@ type Handler struct {
 
 	// Size of the largest signed form body, in bytes. Default: 8 MiB.
 	MaxFormSize int64 `json:"max_form_size,omitempty"`
-
-	// What becomes of the requests that MediaWiki's OAuth extension judges by itself. Default: they are verified.
-	Handshake *Handshake `json:"handshake,omitempty"`
-
-	// What a trusted proxy is that tells no address of a client. `proxy` (default): its clients' addresses are not
-	// known, and apps that are bound to addresses are refused (`address_untrusted`). `client`: without a header of
-	// Caddy's `client_ip_headers` the peer is the client itself; only where the proxy sends one with each request.
-	TrustedPeer string `json:"trusted_peer,omitempty"`
 
 	// What becomes of a CORS preflight, which a browser sends without a credential. `check` (default) treats it
 	// like any other request: `mode required` refuses it. `answer` answers it here, as `cors` says. `pass` hands
@@ -223,6 +215,12 @@ type TLS struct {
 type Users struct {
 	// `local` (default): the wiki's own user table. `centralauth`: the global accounts of CentralAuth.
 	Source string `json:"source,omitempty"`
+
+	// For `local`: the ids in the OAuth tables are central ones, as in a wiki whose `$wgMWOAuthCentralWiki` names itself.
+	// A user id that the wiki does not have is then refused as `unknown_user`, where MediaWiki up to 1.45 otherwise takes
+	// such a request for nobody's. A wiki whose OAuth tables are in another database than its own has central ids
+	// without it, and so has `centralauth`, which does not take it.
+	SharedIDs bool `json:"shared_ids,omitempty"`
 
 	// The database with CentralAuth's tables (`$wgCentralAuthDatabase`). It may be left out where `dsn` names it.
 	// SQLite has none: the tables are in the file of `dsn`, or of the store.

@@ -162,7 +162,7 @@ func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
 			tokens[w.policy.Release] = c.Tokens(jwt, jwt.Identity())
 		}
 		tables := d.Wiki(w.place)
-		w.policy.SharedUserIDs = tables.SharedUserIDs()
+		w.policy.SharedUserIDs = w.policy.SharedUserIDs || tables.SharedUserIDs()
 		facts := c.Store(watched{tables, tables.Identity(), &d.health, log}, tables.Identity())
 		if w.apps {
 			facts = validator.Configured(facts, s.apps)

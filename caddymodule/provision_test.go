@@ -105,6 +105,7 @@ func TestConfigurationErrors(t *testing.T) {
 			"mode observe is not built yet", "nonces redis is not built yet",
 		}},
 		{"users of another kind", map[string]any{"users": map[string]any{"database": "centralauth"}}, []string{"users local takes no database and no dsn"}},
+		{"shared ids of centralauth", map[string]any{"users": map[string]any{"source": "centralauth", "shared_ids": true}}, []string{"users centralauth: leave out shared_ids: "}},
 		{"centralauth in a file", map[string]any{"users": map[string]any{"source": "centralauth", "database": "centralauth"}}, []string{"users centralauth: SQLite has one database in a file"}},
 		{"centralauth without a name", map[string]any{
 			"users": map[string]any{"source": "centralauth"}, "store": map[string]any{"driver": "mysql", "dsn": "u@tcp(db)/w"},
@@ -321,5 +322,15 @@ func TestCentralAuth(t *testing.T) {
 	}
 	if h.databaseKey(h.database) == h.databaseKey(*h.central) {
 		t.Error("two servers share their connections")
+	}
+}
+
+// TestSharedIDs has a wiki whose OAuth tables are its own, with central ids.
+func TestSharedIDs(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		h := mustLoad(t, map[string]any{"users": map[string]any{"source": "local", "shared_ids": shared}})
+		if h.policy.SharedUserIDs != shared || h.policy.Users != validator.LocalUsers {
+			t.Errorf("shared_ids %v: policy %+v", shared, h.policy)
+		}
 	}
 }

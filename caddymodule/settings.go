@@ -14,7 +14,6 @@ import (
 	"github.com/rs/cors"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/cache"
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikipath"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
@@ -35,9 +34,7 @@ type settings struct {
 	nonces           int64 // bytes
 	names            names
 	passPreflight    bool
-	cors             *cors.Cors     // nil: the gateway answers no preflights itself
-	handshake        *wikipath.Wiki // finds what is left to the wiki; nil: nothing
-	peerMayBeClient  bool
+	cors             *cors.Cors // nil: the gateway answers no preflights itself
 	stripCredentials bool
 	answer           string // of refusals
 	challenges       validator.Challenges
@@ -63,13 +60,11 @@ func (h *Handler) resolve() (settings, error) {
 	s := settings{
 		mode:             mode,
 		names:            r.names(h.Headers),
-		peerMayBeClient:  r.choice(peerChoice, h.TrustedPeer) == peerClient,
 		passPreflight:    r.choice(preflightChoice, h.CORSPreflight) == preflightPass,
 		stripCredentials: r.choice(credentialsChoice, h.Credentials) == credentialsStrip,
 		answer:           r.choice(errorsChoice, h.Errors),
 	}
 	rules := r.choice(rulesChoice, h.Rules)
-	s.handshake = r.handshake(h.Handshake)
 	if mode == modeStrip {
 		return s, errors.Join(r.mistakes...)
 	}
@@ -246,7 +241,11 @@ func (r *resolver) users(s *settings, from *Users) {
 		if u.Database != "" || u.DSN != "" {
 			r.check(errors.New("users local takes no database and no dsn"))
 		}
+		s.policy.SharedUserIDs = u.SharedIDs
 		return
+	}
+	if u.SharedIDs {
+		r.check(errSharedCentralAuth)
 	}
 	s.policy.Users, s.wiki.Users = validator.CentralAuth, validator.CentralAuth
 	s.wiki.CentralAuthDatabase = r.checked("users centralauth", u.Database, checkDatabase("users centralauth"))
