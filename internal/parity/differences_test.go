@@ -1,9 +1,12 @@
 package parity_test
 
 import (
+	"maps"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/parity"
 )
 
 // difference is one rule by which the gateway departs from MediaWiki: a row of docs/differences.md.
@@ -12,11 +15,11 @@ type difference struct {
 	verdict string // what the gateway says
 }
 
-// explained reads which cases each row explains: a line with the row's name, then an indented line for each
-// case, with the gateway's verdict under the rules.
-func explained(t *testing.T, rules string) (cases map[string]difference, rows map[string]bool) {
+// explained reads which cases of the release each row explains: a line with the row's name, then an indented line for
+// each case, with the gateway's verdict under the rules.
+func explained(t *testing.T, release string, rules string) (cases map[string]difference, rows map[string]bool) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/" + rules + ".txt")
+	text, err := os.ReadFile("testdata/" + release + "/" + rules + ".txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +47,19 @@ func explained(t *testing.T, rules string) (cases map[string]difference, rows ma
 	return cases, rows
 }
 
+// explainedBefore returns what the releases recorded before have explained.
+func explainedBefore(t *testing.T, release, rules string) map[string]difference {
+	t.Helper()
+	all := map[string]difference{}
+	for _, r := range parity.Releases(t) {
+		if r < release {
+			cases, _ := explained(t, r, rules)
+			maps.Copy(all, cases)
+		}
+	}
+	return all
+}
+
 // documented returns the names of the rows that docs/differences.md has for the rules, in their order.
 func documented(t *testing.T, rules string) []string {
 	t.Helper()
@@ -68,10 +84,13 @@ func documented(t *testing.T, rules string) []string {
 // TestDifferencesTable holds the tables that operators read against the cases that they explain.
 func TestDifferencesTable(t *testing.T) {
 	for _, rules := range ruleSets {
-		cases, rows := explained(t, rules)
-		used := map[string]bool{}
-		for _, d := range cases {
-			used[d.row] = true
+		used, rows := map[string]bool{}, map[string]bool{}
+		for _, release := range parity.Releases(t) {
+			cases, theirs := explained(t, release, rules)
+			maps.Copy(rows, theirs)
+			for _, d := range cases {
+				used[d.row] = true
+			}
 		}
 		inDocs := map[string]bool{}
 		for _, row := range documented(t, rules) {

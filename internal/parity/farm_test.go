@@ -15,16 +15,17 @@ const farmUser, farmPassword = "parity", "parity"
 
 // openFarm makes the databases of the recorded farm, under their own names: enwiki with the OAuth tables, dewiki and
 // frwiki, and CentralAuth's.
-func openFarm(t *testing.T) *mariadb.Server {
+func openFarm(t *testing.T, release string) *mariadb.Server {
 	t.Helper()
-	const driver, release = wikidb.MySQL, validator.Release139
+	const driver = wikidb.MySQL
+	of := mustRelease(t, release)
 	server := mariadb.Start(t)
 	var grants []string
 	for database, schema := range map[string][]string{
-		"enwiki":      wikidb.Schema(driver, release, ""),
-		"dewiki":      wikidb.WikiSchema(driver, release, ""),
-		"frwiki":      wikidb.WikiSchema(driver, release, ""),
-		"centralauth": wikidb.CentralAuthSchema(driver, release, ""),
+		"enwiki":      wikidb.Schema(driver, of, ""),
+		"dewiki":      wikidb.WikiSchema(driver, of, ""),
+		"frwiki":      wikidb.WikiSchema(driver, of, ""),
+		"centralauth": wikidb.CentralAuthSchema(driver, of, ""),
 	} {
 		server.Exec(t, "CREATE DATABASE "+database+" CHARACTER SET binary")
 		t.Cleanup(func() { server.Exec(t, "DROP DATABASE "+database) })
@@ -33,7 +34,7 @@ func openFarm(t *testing.T) *mariadb.Server {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, statement := range append(schema, parity.Rows(t, database)...) {
+		for _, statement := range append(schema, parity.Rows(t, release, database)...) {
 			if _, err := db.ExecContext(t.Context(), statement); err != nil {
 				t.Fatalf("%s: %v\n%.200s", database, err, statement)
 			}
@@ -44,4 +45,13 @@ func openFarm(t *testing.T) *mariadb.Server {
 	}
 	server.CreateUser(t, farmUser, farmPassword, grants...)
 	return server
+}
+
+func mustRelease(t *testing.T, release string) validator.Release {
+	t.Helper()
+	r, err := validator.ParseRelease(release)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }

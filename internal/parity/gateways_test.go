@@ -3,7 +3,6 @@ package parity_test
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +18,7 @@ import (
 
 	_ "github.com/caddy-mwoauth/caddy-mwoauth"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/loopback"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/parity"
 )
 
 // fixtures is what the recorded wiki was configured with.
@@ -30,50 +30,28 @@ type fixtures struct {
 	}
 }
 
-func readFixtures(t *testing.T) (f fixtures) {
-	t.Helper()
-	text, err := os.ReadFile("testdata/fixtures.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &f); err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
-// site is how the recorded wiki of one variant was configured.
+// site is how the recorded wiki of one variant was configured: an entry of sites.json.
 type site struct {
-	wiki, base, secret string
-	more               string // further subdirectives
+	Wiki           string
+	BaseURL        string `json:"base_url"`
+	SecretKey      string `json:"secret_key"` // or the name of the fixture that holds it
+	More           []string
+	TrustedProxies bool `json:"trusted_proxies"`
 }
 
-// sites are the variants that a gateway can be configured like, as fixtures.json describes them.
-func sites(f fixtures) map[string]site {
-	const base = "http://127.0.0.1:8039"
-	central := "users centralauth centralauth" //nolint:dupword // the source of users, and the name of its database
-	return map[string]site{
-		"main":           {"enwiki", base, f.OAuthSecretKey, ""},
-		"blockdisables":  {"enwiki", base, f.OAuthSecretKey, "block_disables_login on"},
-		"cdn":            {"enwiki", base, f.OAuthSecretKey, ""}, // with trusted_proxies
-		"http80":         {"enwiki", "http://wiki.example.org", f.OAuthSecretKey, ""},
-		"protorel":       {"enwiki", "//wiki.example.org", f.OAuthSecretKey, ""},
-		"nosecret":       {"enwiki", base, f.SecretKey, ""},
-		"dewiki":         {"dewiki", "http://127.0.0.1:8046", f.OAuthSecretKey, ""},
-		"centralauth":    {"enwiki", base, f.OAuthSecretKey, central},
-		"centralauth_fr": {"frwiki", "http://127.0.0.1:8056", f.OAuthSecretKey, central},
-	}
+// readSites reads the variants that a gateway can be configured like, as fixtures.json describes them.
+func readSites(t *testing.T, release string) (sites map[string]site) {
+	t.Helper()
+	readJSON(t, parity.Path(t, release, "sites.json"), &sites)
+	return sites
 }
-
-// variants are the names of the sites.
-var variants = slices.Sorted(maps.Keys(sites(fixtures{})))
 
 // ruleSets are the values of the rules subdirective.
 var ruleSets = []string{"standard", "mediawiki"}
 
 // startGateways runs one Caddy with a site for each set of rules and each variant, in front of a backend that answers
 // with the headers it got, and returns their URLs.
-func startGateways(t *testing.T) map[string]map[string]string {
+func startGateways(t *testing.T, release string, sites map[string]site) map[string]map[string]string {
 	t.Helper()
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := json.NewEncoder(w).Encode(r.Header); err != nil {
@@ -82,26 +60,27 @@ func startGateways(t *testing.T) map[string]map[string]string {
 	}))
 	t.Cleanup(backend.Close)
 
-	f := readFixtures(t)
+	var f fixtures
+	readJSON(t, parity.Path(t, release, "fixtures.json"), &f)
 	publicKey := filepath.Join(t.TempDir(), "public.pem")
 	if err := os.WriteFile(publicKey, []byte(f.Keys.Public), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	farm := openFarm(t)
-	addrs := freeAddrs(t, len(ruleSets)*len(variants))
+	farm := openFarm(t, release)
+	addrs := freeAddrs(t, len(ruleSets)*len(sites))
 	urls := map[string]map[string]string{}
 	var caddyfile, servers strings.Builder
 	for _, rules := range ruleSets {
 		urls[rules] = map[string]string{}
-		for variant, s := range sites(f) {
+		for variant, s := range sites {
 			addr := addrs[0]
 			addrs = addrs[1:]
 			urls[rules][variant] = "http://" + addr
-			if variant == "cdn" {
+			if s.TrustedProxies {
 				fmt.Fprintf(&servers, "servers %s {\ntrusted_proxies static 127.0.0.1/32\ntrusted_proxies_strict\n}\n", addr)
 			}
-			if !strings.Contains(s.more, "block_disables_login") {
-				s.more += "\n\t\tblock_disables_login off"
+			if !slices.ContainsFunc(s.More, func(line string) bool { return strings.HasPrefix(line, "block_disables_login ") }) {
+				s.More = append(slices.Clone(s.More), "block_disables_login off")
 			}
 			_, port, _ := net.SplitHostPort(addr)
 			fmt.Fprintf(&caddyfile, `
@@ -112,7 +91,7 @@ http://:%s {
 			oauth_database enwiki
 		}
 		wiki %s
-		mediawiki 1.39
+		mediawiki %s
 		rules %s
 		mode optional
 		secret_key %s
@@ -122,7 +101,8 @@ http://:%s {
 	}
 	reverse_proxy %s
 }
-`, port, farm.DSN(farmUser, farmPassword, s.wiki), s.wiki, rules, s.secret, publicKey, s.base, s.more, backend.Listener.Addr())
+`, port, farm.DSN(farmUser, farmPassword, s.Wiki), s.Wiki, release, rules, f.secretKey(s.SecretKey), publicKey, s.BaseURL,
+				strings.Join(s.More, "\n"), backend.Listener.Addr())
 		}
 	}
 	startCaddy(t, fmt.Sprintf(`{
@@ -137,6 +117,18 @@ http://:%s {
 }
 %s`, t.TempDir(), servers.String(), caddyfile.String()))
 	return urls
+}
+
+// secretKey returns the key of that name, or the value itself.
+func (f fixtures) secretKey(value string) string {
+	switch value {
+	case "wgOAuthSecretKey":
+		return f.OAuthSecretKey
+	case "wgSecretKey":
+		return f.SecretKey
+	default:
+		return value
+	}
 }
 
 func startCaddy(t *testing.T, caddyfile string) {

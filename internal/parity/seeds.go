@@ -1,5 +1,5 @@
-// Package parity holds what a real MediaWiki 1.39 with its OAuth extension answered to recorded requests, and
-// holds the gateway to it. What it exports are the recorded requests, as seeds for the fuzz targets of other
+// Package parity holds what a real MediaWiki with its OAuth extension, of several releases, answered to recorded
+// requests, and holds the gateway to it. What it exports are the recorded requests, as seeds for the fuzz targets of other
 // packages.
 package parity
 
@@ -21,7 +21,7 @@ const (
 //go:embed testdata/requests.txt
 var requestsText string
 
-//go:embed testdata/fixtures.json
+//go:embed testdata/1.43/fixtures.json
 var fixturesText []byte
 
 // RawRequest is one recorded request as it went over the wire. Its timestamp and nonce are those of the

@@ -52,7 +52,7 @@ func TestRecordedRowsFit(t *testing.T) {
 			"dewiki": {wikidb.WikiSchema(driver, validator.Release139, ""), "user JOIN user_groups ON ug_user = user_id WHERE user_name = 'Judy'", 1},
 			"frwiki": {wikidb.WikiSchema(driver, validator.Release139, ""), "user WHERE user_id > 500", 13},
 		} {
-			conn := create(t, driver, append(test.schema, parity.Rows(t, name)...))
+			conn := create(t, driver, append(test.schema, parity.Rows(t, "1.39", name)...))
 			var got int
 			row := conn.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+test.count)
 			if err := row.Scan(&got); err != nil || got != test.want {

@@ -29,7 +29,7 @@ def main():
     replay.socket.create_connection = lambda *_, **__: Recorder()
     replay.time.sleep = lambda _: None
     load = lambda name: json.load(open(os.path.join(HERE, name)))
-    cases, fixtures = load('cases.json'), load('fixtures.json')
+    cases, fixtures = load('1.39/cases.json'), load('1.39/fixtures.json')
     with open(os.path.join(HERE, 'requests.txt'), 'w') as out:
         for case in cases:
             base = fixtures['variants'][case.get('variant', 'main')]['sign_base']
