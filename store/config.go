@@ -24,13 +24,27 @@ type Config struct {
 	// that a replica does not have is asked of the primary, so that a fresh authorization works at once.
 	Replicas []string
 	// OAuthDatabase is the database of the OAuth tables on the same servers, when it is not the DSN's own.
-	OAuthDatabase   string
-	TLS             *TLS          // nil: as the DSN says
-	QueryTimeout    time.Duration // of a lookup's query, waiting for a connection and replicas included; default 2 s
+	OAuthDatabase string
+	TLS           *TLS // nil: as the DSN says
+	// QueryTimeout bounds a lookup's query on each server of the wiki, connecting and replicas included, and also
+	// how long it waits for a connection before. Default 2 s.
+	QueryTimeout    time.Duration
 	ConnMaxLifetime time.Duration // default 5 min
 	MaxOpenConns    int           // to each server; default 16
 	// Observe is told of every query: how long it took, and its error or nil. Neither holds a secret.
 	Observe func(d time.Duration, err error)
+	// Notify is told of what an operator should know.
+	Notify func(Event)
+}
+
+// Event is a change that an operator should know of. Each is told once when it begins, and once when it ends. It
+// holds no secret.
+type Event struct {
+	Trouble bool   // else it is good news
+	Text    string // what happened, and what it means
+	Server  string // address of the server; empty: none in particular
+	Wiki    string // id of the wiki; empty: none in particular
+	Err     error  // what the server said; nil: nothing
 }
 
 // TLS names PEM files for connections to the servers. The server's certificate is always checked.

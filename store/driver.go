@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // Driver is what a kind of database does in its own way.
@@ -23,6 +25,9 @@ type Driver interface {
 	Bind(values []string) (expressions []string, args []any)
 	// Missing says what is missing or not granted, when err says that of a table or a column; else nil.
 	Missing(err error) *Missing
+	// Failure tells whose fault an error is: KeyFailure for one that is not known. Errors while connecting, and
+	// those of the network, need not be known.
+	Failure(err error) validator.Failure
 	// Account is a statement that asks for whom the server takes us; empty: there are no accounts.
 	Account() string
 	// Explain puts an error of the server into words for the operator, without text of the statement.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
@@ -46,4 +47,39 @@ func First(s *Store, key validator.Key) string {
 	q, _ := s.query(&s.steps[0], key, &found{})
 	text, _ := q.statement(s.shape())
 	return text
+}
+
+// MaxWaiting is the number of lookups that may wait for one server.
+const MaxWaiting = maxWaiting
+
+// Gate lets tests use the gate of a server.
+type Gate struct{ g *gate }
+
+// NewGate makes one. Strangers must leave places free if reserved.
+func NewGate(places int, reserved bool) *Gate {
+	return &Gate{newGate(places, time.Now, func() bool { return reserved })}
+}
+
+// Enter waits for a place.
+func (g *Gate) Enter(ctx context.Context, stranger bool, client netip.Addr, consumer uint64, wait time.Duration) error {
+	return g.g.enter(ctx, stranger, source{clientID(client), consumer}, wait)
+}
+
+// Leave gives a place back.
+func (g *Gate) Leave(stranger bool) { g.g.leave(stranger) }
+
+// Shrink lowers the limit.
+func (g *Gate) Shrink(open int) (int, bool) { return g.g.shrink(open) }
+
+// Busy reports whether a lookup would have to wait.
+func (g *Gate) Busy() bool { return g.g.busy() }
+
+// Calm reports whether it is to be told that all connections are accepted.
+func (g *Gate) Calm() bool { return g.g.calm() }
+
+// Limit returns the number of places.
+func (g *Gate) Limit() int {
+	g.g.mu.Lock()
+	defer g.g.mu.Unlock()
+	return g.g.limit
 }

@@ -15,18 +15,31 @@ func (s *Store) Lookup(ctx context.Context, key validator.Key) (validator.Facts,
 	if s.err != nil {
 		return validator.Facts{}, s.err
 	}
+	consumer := s.consumerID(key.Consumer)
+	credited, remembered := s.pool.known.state(consumer)
+	from := source{client: clientID(key.Client)}
+	if remembered { // keys that nobody has share one turn
+		from.consumer = consumer
+	}
 	f := found{release: s.wiki.Release, central: s.wiki.Users == validator.CentralAuth, wiki: s.wiki.ID}
 	for i := range s.steps {
 		q, needed := s.query(&s.steps[i], key, &f)
 		if !needed {
 			break
 		}
+		// After the first step the credential is known to exist.
+		q.from, q.stranger = from, i == 0 && !credited
 		var err error
 		if f, err = s.steps[i].pool.read(ctx, q); err != nil {
+			if validator.FailureOf(err) == validator.KeyFailure {
+				s.pool.known.note(consumer, false)
+			}
 			return validator.Facts{}, err
 		}
 	}
-	return f.facts(key), nil
+	facts := f.facts(key)
+	s.pool.known.note(consumer, facts.Positive() && facts.Consumer != nil)
+	return facts, nil
 }
 
 // query is one step of a lookup, ready to be asked of a server.
@@ -37,6 +50,9 @@ type query struct {
 	form   form // but for its shape
 	values [places]string
 	before *found // in the steps before
+
+	from     source
+	stranger bool // nothing says yet that the credential exists
 }
 
 // query prepares a step, given what the steps before have found. It is not needed when it would ask for nobody.

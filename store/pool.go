@@ -22,7 +22,11 @@ type Pool struct {
 	primary  *server
 	replicas []*server
 	turn     atomic.Uint64
+	closed   atomic.Bool
 	now      func() time.Time
+
+	known       known
+	secondLooks secondLooks
 }
 
 // Open makes a pool. It reads the files that cfg.TLS names and asks no server: its errors are mistakes in the
@@ -43,6 +47,9 @@ func Open(cfg Config) (*Pool, error) {
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(time.Duration, error) {}
+	}
+	if cfg.Notify == nil {
+		cfg.Notify = func(Event) {}
 	}
 	if cfg.OAuthDatabase != "" && !d.Databases() {
 		return nil, fmt.Errorf("oauth_database %q: a connection of driver %s reaches one database", cfg.OAuthDatabase, cfg.Driver)
@@ -72,7 +79,8 @@ func (p *Pool) connect() error {
 		db.SetMaxOpenConns(p.cfg.MaxOpenConns)
 		db.SetMaxIdleConns(p.cfg.MaxOpenConns)
 		db.SetConnMaxLifetime(p.cfg.ConnMaxLifetime)
-		return &server{Server: s, db: db}, nil
+		gate := newGate(p.cfg.MaxOpenConns, func() time.Time { return p.now() }, p.known.any)
+		return &server{Server: s, db: db, gate: gate}, nil
 	}
 	if p.primary, err = open(p.cfg.DSN); err != nil {
 		return fmt.Errorf("dsn: %w", err)
@@ -102,11 +110,16 @@ type boundedConnector struct {
 func (c boundedConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	return c.Connector.Connect(ctx)
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, &connectError{err}
+	}
+	return conn, nil
 }
 
 // Close closes all connections. Lookups that are under way end with an error, and so do later ones.
 func (p *Pool) Close() error {
+	p.closed.Store(true)
 	var errs []error
 	for _, s := range append([]*server{p.primary}, p.replicas...) {
 		if s != nil {
@@ -142,7 +155,9 @@ func (p *Pool) oauthDatabase() string {
 type server struct {
 	Server
 	db    *sql.DB
+	gate  *gate
 	until atomic.Int64 // it rests until then: Unix nanoseconds
+	down  atomic.Bool  // it has been told that it fails
 
 	accountMu   sync.Mutex
 	accountName string // whom the server takes us for; empty: not known yet
@@ -150,101 +165,25 @@ type server struct {
 
 func (s *server) String() string { return fmt.Sprintf("%q@%s/%q", s.User, s.Address, s.Database) }
 
-func (s *server) rest(now time.Time) { s.until.Store(now.Add(restAfterFailure).UnixNano()) }
+func (s *server) rest(now time.Time, d time.Duration) { s.until.Store(now.Add(d).UnixNano()) }
 
 func (s *server) rests(now time.Time) bool { return now.UnixNano() < s.until.Load() }
 
-// order lists the servers to ask: the replicas that do not rest, each first in its turn, then the primary.
+// order lists the servers to ask: the replicas that do not rest, each first in its turn, those without a free
+// connection after the others, then the primary.
 func (p *Pool) order() []*server {
 	servers := make([]*server, 0, len(p.replicas)+1)
 	now := p.now()
 	turn := p.turn.Add(1)
+	var busy []*server
 	for i := range uint64(len(p.replicas)) {
-		if r := p.replicas[(turn+i)%uint64(len(p.replicas))]; !r.rests(now) {
+		switch r := p.replicas[(turn+i)%uint64(len(p.replicas))]; {
+		case r.rests(now):
+		case r.gate.busy():
+			busy = append(busy, r)
+		default:
 			servers = append(servers, r)
 		}
 	}
-	return append(servers, p.primary)
-}
-
-// read asks the servers in order until one has the answer. The time is shared out, so that one that hangs leaves
-// some for the others.
-func (p *Pool) read(caller context.Context, q *query) (found, error) {
-	ctx, cancel := context.WithTimeout(caller, p.cfg.QueryTimeout)
-	defer cancel()
-	var missing *found // what a replica said
-	var failed error
-	var misshapen bool
-	order := p.order()
-	for i, s := range order {
-		if missing != nil && (s != p.primary || s.rests(p.now())) || misshapen && s != p.primary {
-			continue
-		}
-		deadline, _ := ctx.Deadline()
-		share := time.Until(deadline) / time.Duration(len(order)-i)
-		f, err := p.ask(ctx, s, q, share)
-		_, isSchema := errors.AsType[*SchemaError](err)
-		switch {
-		case err == nil && (s == p.primary || q.complete(&f)):
-			return f, nil
-		case err == nil:
-			// A replica may lag behind an authorization that was given a moment ago (T124942).
-			missing = &f
-		case caller.Err() != nil:
-			return found{}, err // the caller left: that says nothing about the server
-		case isSchema: // that is one wiki's: to the others the server is as good as ever
-			misshapen = true
-			failed = errors.Join(failed, err)
-		default:
-			s.rest(p.now())
-			failed = errors.Join(failed, err)
-		}
-	}
-	if missing != nil {
-		return *missing, nil // refused, as it would be without the primary
-	}
-	return found{}, failed
-}
-
-// ask asks one server: once, and once more for each thing that it has in another shape than was asked for.
-func (p *Pool) ask(ctx context.Context, on *server, q *query, share time.Duration) (found, error) {
-	ctx, cancel := context.WithTimeout(ctx, share)
-	defer cancel()
-	asked, turned := q.store.shape(), shape(0)
-	var refusals []refusal
-	for {
-		f, missing, err := p.try(ctx, on, q, asked)
-		if err == nil {
-			if turned != 0 {
-				q.store.remember(asked, q.step.parts.bits())
-			}
-			return f, nil
-		}
-		if missing == nil {
-			return found{}, err
-		}
-		refusals = append(refusals, refusal{asked, *missing})
-		bit := q.store.other(asked, *missing)
-		if bit == 0 || turned&bit != 0 {
-			return found{}, fmt.Errorf("%s: %w", on.Address, q.explain(ctx, on, verdict(refusals, bit, suggested(q.store.wiki.Release))))
-		}
-		asked ^= bit
-		turned |= bit
-	}
-}
-
-// try asks one server for tables of one shape.
-func (p *Pool) try(ctx context.Context, on *server, q *query, asked shape) (f found, missing *Missing, err error) {
-	start := time.Now()
-	if f, err = q.run(ctx, on.db, asked); err != nil {
-		if ctx.Err() != nil {
-			err = fmt.Errorf("no answer within %v: %w", time.Since(start).Round(time.Millisecond), ctx.Err())
-		} else {
-			missing = p.driver.Missing(err)
-			err = p.driver.Explain(err)
-		}
-		err = fmt.Errorf("%s: %w", on.Address, err)
-	}
-	p.cfg.Observe(time.Since(start), err)
-	return f, missing, err
+	return append(append(servers, busy...), p.primary)
 }

@@ -177,6 +177,9 @@ func TestTrustInForwardedHeaders(t *testing.T) {
 	restricted2 := w.NewApp(t, w.Alice, func(c *wikidb.Consumer) {
 		c.Name, c.Version, c.Restrictions = "restricted oauth2 app", 2, w.Restricted.Consumer.Restrictions
 	})
+	atProxy := w.NewApp(t, w.Alice, func(c *wikidb.Consumer) {
+		c.Name, c.Restrictions = "app of the internal network", `{"IPAddresses":["127.0.0.0/8"]}`
+	})
 	forwarded := func(app harness.App) []string {
 		return []string{
 			"Authorization: " + harness.Sign(t, app, "GET", "https://"+proxied+"/", ""),
@@ -240,6 +243,15 @@ func TestTrustInForwardedHeaders(t *testing.T) {
 			{"the client says the right one, the proxy none", func() []string {
 				return from("192.0.2.1, unknown", forwarded(w.Restricted)...)
 			}, "address_untrusted"},
+			{"the proxy tells none", func() []string { return forwarded(atProxy) }, "address_untrusted"},
+			{"the proxy tells unknown", func() []string { return from("unknown", forwarded(atProxy)...) }, "address_untrusted"},
+			{"the proxy tells _hidden", func() []string { return from("_hidden", forwarded(atProxy)...) }, "address_untrusted"},
+			{"the proxy tells nothing", func() []string { return from("", forwarded(atProxy)...) }, "address_untrusted"},
+		}},
+		{"trusted peer that may be the client", "trusted_proxies static 127.0.0.1/32\n\t\ttrusted_proxies_strict", []string{"trusted_peer client"}, []ask{
+			{"the proxy tells none", func() []string { return forwarded(atProxy) }, "ok"},
+			{"the proxy tells unknown", func() []string { return from("unknown", forwarded(atProxy)...) }, "address_untrusted"},
+			{"the proxy tells nothing", func() []string { return from("", forwarded(atProxy)...) }, "address_untrusted"},
 		}},
 		{"base_url", "trusted_proxies static 127.0.0.1/32", []string{"base_url https://" + proxied}, []ask{
 			{"as it says", func() []string {

@@ -18,19 +18,33 @@ func newPageNames(local []string) (pageNames, error) {
 	n := pageNames{namespaces: []string{"special"}, pages: []string{"oauth", "mwoauth"}}
 	var mistakes []error
 	for _, name := range local {
-		key, ok := cleanTitle(name)
-		namespace, page, whole := strings.Cut(key, ":")
-		namespace, page = strings.TrimRight(namespace, "_"), strings.TrimLeft(page, "_")
-		switch {
-		case !ok || namespace == "" || whole && page == "" || strings.ContainsAny(page, ":/#") || strings.ContainsAny(namespace, "/#"):
-			mistakes = append(mistakes, fmt.Errorf("special_page: %q is not a name: write the wiki's own name of Special, such as Spezial, or of the whole page, such as Spezial:OAuth", name))
-		case whole:
+		mistakes = append(mistakes, CheckSpecialPage(name))
+		key, _ := cleanTitle(name)
+		namespace, page, whole := cutNamespace(key)
+		if whole {
 			n.whole = append(n.whole, [2]string{foldName(namespace), foldName(page)})
-		default:
-			n.namespaces = append(n.namespaces, foldName(namespace))
+		} else {
+			n.namespaces = append(n.namespaces, foldName(key))
 		}
 	}
 	return n, errors.Join(mistakes...)
+}
+
+// CheckSpecialPage reports what is wrong with a local name of the namespace
+// Special, or of the whole special page.
+func CheckSpecialPage(name string) error {
+	key, ok := cleanTitle(name)
+	namespace, page, whole := cutNamespace(key)
+	if !ok || key == "" || whole && (namespace == "" || page == "" || strings.Contains(page, ":")) || strings.ContainsAny(key, "/#") {
+		return fmt.Errorf("special_page: %q is not a name: write the wiki's own name of Special, such as Spezial, or of the whole page, such as Spezial:OAuth", name)
+	}
+	return nil
+}
+
+// cutNamespace cuts a title at the colon after its namespace.
+func cutNamespace(key string) (namespace, page string, found bool) {
+	namespace, page, found = strings.Cut(key, ":")
+	return strings.TrimRight(namespace, "_"), strings.TrimLeft(page, "_"), found
 }
 
 // has reports whether a namespace and a page name the special page.
@@ -63,11 +77,10 @@ func (n *pageNames) subpage(title string) (string, bool) {
 	if rest, found := strings.CutPrefix(key, ":"); found {
 		key = strings.Trim(rest, "_")
 	}
-	colon := strings.IndexByte(key, ':')
-	if colon <= 0 {
+	namespace, key, found := cutNamespace(key)
+	if !found {
 		return "", false
 	}
-	namespace, key := strings.TrimRight(key[:colon], "_"), strings.TrimLeft(key[colon+1:], "_")
 	key, _, fragment := strings.Cut(key, "#")
 	if fragment {
 		key = strings.TrimRight(key, "_")

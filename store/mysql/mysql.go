@@ -11,6 +11,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 func init() { store.Register("mysql", driver{}) }
@@ -51,6 +52,19 @@ func (driver) Bind(values []string) (expressions []string, args []any) {
 		expressions = append(expressions, "_latin1 X'"+hex.EncodeToString([]byte(v))+"'")
 	}
 	return expressions, nil
+}
+
+func (driver) Failure(err error) validator.Failure {
+	e, ok := errors.AsType[*mysql.MySQLError](err)
+	switch {
+	case !ok && isProtocol(err):
+		return validator.ServerFailure
+	case !ok:
+		return validator.KeyFailure
+	case e.Number == userLimit && !strings.Contains(e.Message, "connections"):
+		return validator.ServerFailure // queries in an hour: those that are open do not work either
+	}
+	return failures[e.Number]
 }
 
 func (driver) Account() string { return "SELECT CURRENT_USER()" }

@@ -11,8 +11,10 @@ import (
 	"strings"
 
 	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 func init() { store.Register("sqlite", driver{}) }
@@ -60,6 +62,21 @@ func (driver) Missing(err error) *store.Missing {
 		return nil
 	}
 	return &store.Missing{Message: strings.TrimSuffix(strings.TrimPrefix(e.Error(), "SQL logic error: "), " (1)"), Column: column}
+}
+
+// Failure takes what is wrong with the file, or with the access to it, for the failure of the server.
+func (driver) Failure(err error) validator.Failure {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return validator.KeyFailure
+	}
+	switch e.Code() & 0xff { // without what is said besides
+	case sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+		sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,
+		sqlite3.SQLITE_AUTH, sqlite3.SQLITE_NOTADB:
+		return validator.ServerFailure
+	}
+	return validator.KeyFailure
 }
 
 func (driver) Account() string { return "" }

@@ -1,0 +1,230 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// retryAfter is how long a lookup waits while the server accepts no connection
+// at all.
+const retryAfter = 100 * time.Millisecond
+
+// reading is one query on its way through the servers of a pool.
+type reading struct {
+	pool *Pool
+	q    *query
+	// patience is when waiting for connections ends, and budget the time that is
+	// left for queries: time in our own queue is not the server's.
+	patience time.Time
+	budget   time.Duration
+
+	missing   *found // what a replica found, when something is missing there
+	misshapen bool   // a replica's tables are not what they should be
+	failed    failures
+}
+
+// read asks the servers in order until one has the answer. The time is shared
+// out, so that a server that hangs leaves some for the others.
+func (p *Pool) read(ctx context.Context, q *query) (found, error) {
+	r := reading{pool: p, q: q, patience: time.Now().Add(p.cfg.QueryTimeout), budget: p.cfg.QueryTimeout}
+	order := p.order()
+	for i, s := range order {
+		if r.skips(s) {
+			continue
+		}
+		f, err := r.visit(ctx, s, len(order)-i)
+		switch {
+		case err == nil && (s == p.primary || q.complete(&f)):
+			return f, nil
+		case err == nil:
+			// A replica may lag behind an authorization that was given a moment ago (T124942).
+			r.missing = &f
+			if !q.secondLook(&f) {
+				return f, nil
+			}
+		case ctx.Err() != nil:
+			// The caller left: that says nothing about the server.
+			return found{}, &validator.StoreError{Failure: validator.KeyFailure, Err: err}
+		default:
+			r.failed.add(err)
+			if !r.goesOn(s, err) {
+				return r.end()
+			}
+		}
+	}
+	return r.end()
+}
+
+// skips reports whether a server cannot tell more than what is known already.
+func (r *reading) skips(s *server) bool {
+	p := r.pool
+	return r.missing != nil && (s != p.primary || s.rests(p.now())) || r.misshapen && s != p.primary
+}
+
+// goesOn reports whether the next server is asked after one has failed.
+func (r *reading) goesOn(s *server, err error) bool {
+	p := r.pool
+	switch validator.FailureOf(err) {
+	case validator.ServerFailure:
+		p.rest(s, err)
+	case validator.TableFailure: // that is one wiki's: to the others the server is as good as ever
+		r.misshapen = true
+	case validator.QueueFailure:
+		return false // the time for waiting is over
+	case validator.KeyFailure:
+		return p.secondLooks.allow(r.q.from.client, p.now())
+	}
+	return true
+}
+
+// end returns a replica's answer, if there is one: the credential is refused, as
+// it would be without the primary.
+func (r *reading) end() (found, error) {
+	if r.missing != nil {
+		return *r.missing, nil
+	}
+	return found{}, r.failed.err()
+}
+
+// secondLook reports whether the primary is asked for what a replica does not
+// have. It is for the new token of a known app, and a few more.
+func (q *query) secondLook(f *found) bool {
+	p := q.step.pool
+	if q.step.parts&oauthTables == 0 || !q.stranger && f.facts(q.key).Consumer != nil {
+		return true
+	}
+	return p.secondLooks.allow(q.from.client, p.now())
+}
+
+// visit asks one of the servers that are left, with a place for a connection.
+func (r *reading) visit(ctx context.Context, s *server, left int) (found, error) {
+	p := r.pool
+	for {
+		if err := s.gate.enter(ctx, r.q.stranger, r.q.from, time.Until(r.patience)); err != nil {
+			return found{}, at(s, err)
+		}
+		f, open, err := r.ask(ctx, s, left)
+		limited := validator.FailureOf(err) == validator.LimitFailure
+		if limited {
+			p.limited(s, open, err)
+		}
+		again := limited && left == 1 && time.Now().Before(r.patience)
+		if again && open == 0 { // with its place, so that one lookup at a time tries
+			sleep(ctx, min(retryAfter, time.Until(r.patience)))
+		}
+		s.gate.leave(r.q.stranger)
+		if !again || ctx.Err() != nil {
+			return f, err
+		}
+	}
+}
+
+// ask asks a server, within its share of the time. open is the number of its
+// connections.
+func (r *reading) ask(ctx context.Context, s *server, left int) (f found, open int, err error) {
+	start := time.Now()
+	f, err = r.pool.ask(ctx, s, r.q, r.budget/time.Duration(left))
+	if validator.FailureOf(err) != validator.LimitFailure {
+		r.budget -= time.Since(start)
+	}
+	if err == nil {
+		r.pool.answers(s)
+	}
+	return f, s.db.Stats().OpenConnections, err
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// rest leaves a server alone for a while, if there is another one.
+func (p *Pool) rest(s *server, err error) {
+	s.rest(p.now(), restAfterFailure)
+	if s != p.primary && !s.down.Swap(true) {
+		p.cfg.Notify(Event{
+			Trouble: true, Server: s.Address, Err: err,
+			Text: fmt.Sprintf("a replica does not answer: the other servers are asked, and it is tried again every %v", restAfterFailure),
+		})
+	}
+}
+
+// limited uses fewer connections to a server that accepts no more.
+func (p *Pool) limited(s *server, open int, err error) {
+	limit, news := s.gate.shrink(open)
+	if open == 0 {
+		s.rest(p.now(), time.Second)
+	}
+	if news {
+		p.cfg.Notify(Event{
+			Trouble: true, Server: s.Address, Err: err,
+			Text: fmt.Sprintf("the server accepts no more connections: lookups wait for the %d that are open, of max_open_conns %d", limit, s.gate.max),
+		})
+	}
+}
+
+// answers notes that a server has answered.
+func (p *Pool) answers(s *server) {
+	if s.down.Load() && s.down.Swap(false) {
+		p.cfg.Notify(Event{Server: s.Address, Text: "a replica answers again"})
+	}
+	if s.gate.calm() {
+		p.cfg.Notify(Event{Server: s.Address, Text: "the server accepts all connections again"})
+	}
+}
+
+// ask asks one server: once, and once more for each thing that it has in another shape than was asked for.
+func (p *Pool) ask(ctx context.Context, on *server, q *query, share time.Duration) (found, error) {
+	ctx, cancel := context.WithTimeout(ctx, share)
+	defer cancel()
+	asked, turned := q.store.shape(), shape(0)
+	var refusals []refusal
+	for {
+		f, missing, err := p.try(ctx, on, q, asked)
+		if err == nil {
+			if turned != 0 {
+				q.store.remember(asked, q.step.parts.bits())
+			}
+			return f, nil
+		}
+		if missing == nil {
+			return found{}, err
+		}
+		refusals = append(refusals, refusal{asked, *missing})
+		bit := q.store.other(asked, *missing)
+		if bit == 0 || turned&bit != 0 {
+			err = q.explain(ctx, on, verdict(refusals, bit, suggested(q.store.wiki.Release)))
+			return found{}, at(on, &validator.StoreError{Failure: validator.TableFailure, Err: err})
+		}
+		asked ^= bit
+		turned |= bit
+	}
+}
+
+// try asks one server for tables of one shape.
+func (p *Pool) try(ctx context.Context, on *server, q *query, asked shape) (f found, missing *Missing, err error) {
+	start := time.Now()
+	if f, err = q.run(ctx, on.db, asked); err != nil {
+		if missing = p.driver.Missing(err); missing != nil && isConnect(err) {
+			missing = nil
+		}
+		err = at(on, p.judge(ctx, err, time.Since(start)))
+	}
+	p.cfg.Observe(time.Since(start), err)
+	return f, missing, err
+}
+
+// at names the server that an error is of. The failure stays what it is.
+func at(s *server, err error) error {
+	e, ok := errors.AsType[*validator.StoreError](err)
+	if !ok {
+		return err
+	}
+	return &validator.StoreError{Failure: e.Failure, Err: fmt.Errorf("%s: %w", s.Address, e.Err)}
+}
