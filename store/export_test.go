@@ -83,3 +83,11 @@ func (g *Gate) Limit() int {
 	defer g.g.mu.Unlock()
 	return g.g.limit
 }
+
+// CompareID does what the background does to find a wrong wiki id, if it is to
+// be done for the store.
+func CompareID(s *Store) {
+	if s.wiki.ID != "" && !s.SharedUserIDs() {
+		s.compareID()
+	}
+}

@@ -142,10 +142,10 @@ func TestMisshapenReplica(t *testing.T) {
 	})
 	key := validator.Key{Protocol: validator.OAuth1, Consumer: c.Key, Token: a.Token}
 	for range 3 {
-		if got := name(t, pool.Wiki(store.Wiki{Release: 39, TablePrefix: "b_"}), key); got != "B" {
+		if got := lookUpName(t, pool.Wiki(store.Wiki{Release: 39, TablePrefix: "b_"}), key); got != "B" {
 			t.Errorf("the wiki that the replica lacks: %q", got)
 		}
-		if got := name(t, pool.Wiki(store.Wiki{Release: 39}), key); got != "replica" {
+		if got := lookUpName(t, pool.Wiki(store.Wiki{Release: 39}), key); got != "replica" {
 			t.Errorf("the other wiki is read from the %s", got)
 		}
 	}
@@ -196,7 +196,7 @@ func TestReplicaWithoutTheUser(t *testing.T) {
 	for _, test := range []struct {
 		token, want string
 	}{{known.Token, "known, replica"}, {fresh.Token, "fresh"}, {gone.Token, "nobody"}} {
-		if got := name(t, s, validator.Key{Protocol: validator.OAuth1, Consumer: c.Key, Token: test.token}); got != test.want {
+		if got := lookUpName(t, s, validator.Key{Protocol: validator.OAuth1, Consumer: c.Key, Token: test.token}); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)
 		}
 	}
@@ -224,7 +224,7 @@ func TestPrefixOfTheOAuthTables(t *testing.T) {
 	meta := pool.Wiki(store.Wiki{Release: 39, TablePrefix: "meta_"})
 	de := pool.Wiki(store.Wiki{Release: 39, TablePrefix: "de_", OAuthTablePrefix: new("meta_")})
 	for view, want := range map[*store.Store]string{meta: "of meta_", de: "of de_"} {
-		if got := name(t, view, key); got != want {
+		if got := lookUpName(t, view, key); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}

@@ -39,6 +39,7 @@ func (s *Store) Lookup(ctx context.Context, key validator.Key) (validator.Facts,
 	}
 	facts := f.facts(key)
 	s.pool.known.note(consumer, facts.Positive() && facts.Consumer != nil)
+	s.checkID(&facts)
 	return facts, nil
 }
 

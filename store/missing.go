@@ -57,14 +57,20 @@ type SchemaError struct {
 	Message string // the server's
 	// Grants are statements that let the account read what is missing, when it is there.
 	Grants []string
+	// OfRelease says that other releases do not have what is missing.
+	OfRelease bool
 }
 
 func (e *SchemaError) Error() string {
 	if e.Account == "" {
 		return fmt.Sprintf("wiki %q: missing: %s", e.Wiki, e.Message)
 	}
-	return fmt.Sprintf("wiki %q: missing, or not granted to %s: %s: when it is there, %s; see docs/database.md",
+	text := fmt.Sprintf("wiki %q: missing, or not granted to %s: %s: when it is there, %s",
 		e.Wiki, e.Account, e.Message, strings.Join(e.Grants, "; "))
+	if e.OfRelease {
+		text += "; when the tables are of a release that has none, name that release with `mediawiki`"
+	}
+	return text + "; see docs/database.md"
 }
 
 // refusal is what a server said when it was asked for tables of a shape.
@@ -93,6 +99,7 @@ func (q *query) explain(ctx context.Context, on *server, r refusal) error {
 	s, m := q.store, r.missing
 	e := &SchemaError{Wiki: s.wiki.ID, Account: on.account(ctx, q.step.pool.driver), Message: m.Message}
 	table, _ := m.object(&s.wiki)
+	e.OfRelease = m.Denied && sideOf(r.shape, m, &s.wiki) >= 0
 	if e.Account == "" || table == "" {
 		return e
 	}

@@ -27,6 +27,8 @@ type Pool struct {
 
 	known       known
 	secondLooks secondLooks
+	told        sync.Map // what was told of the wikis, by kind and identity
+	notifies    bool
 }
 
 // Open makes a pool. It reads the files that cfg.TLS names and asks no server: its errors are mistakes in the
@@ -48,7 +50,8 @@ func Open(cfg Config) (*Pool, error) {
 	if cfg.Observe == nil {
 		cfg.Observe = func(time.Duration, error) {}
 	}
-	if cfg.Notify == nil {
+	notifies := cfg.Notify != nil
+	if !notifies {
 		cfg.Notify = func(Event) {}
 	}
 	if cfg.OAuthDatabase != "" && !d.Databases() {
@@ -57,7 +60,7 @@ func Open(cfg Config) (*Pool, error) {
 	if err := checkName("oauth_database", cfg.OAuthDatabase); err != nil {
 		return nil, err
 	}
-	p := &Pool{cfg: cfg, driver: d, now: time.Now}
+	p := &Pool{cfg: cfg, driver: d, now: time.Now, notifies: notifies}
 	if err := p.connect(); err != nil {
 		_ = p.Close() // the first error is what matters
 		return nil, err

@@ -188,9 +188,7 @@ func (p *Pool) ask(ctx context.Context, on *server, q *query, share time.Duratio
 	for {
 		f, missing, err := p.try(ctx, on, q, asked)
 		if err == nil {
-			if turned != 0 {
-				q.store.remember(asked, q.step.parts.bits())
-			}
+			q.store.remember(asked, q.step.parts.bits())
 			return f, nil
 		}
 		if missing == nil {

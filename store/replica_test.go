@@ -3,6 +3,8 @@ package store_test
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -79,7 +81,7 @@ func (s servers) open(t *testing.T, primary string, replicas ...string) (*store.
 	return pool, pool.Wiki(store.Wiki{Release: validator.Release139})
 }
 
-func name(t *testing.T, s *store.Store, key validator.Key) string {
+func lookUpName(t *testing.T, s *store.Store, key validator.Key) string {
 	t.Helper()
 	facts, err := s.Lookup(t.Context(), key)
 	if err != nil {
@@ -96,7 +98,7 @@ func TestReplicasInTurn(t *testing.T) {
 	_, st := s.open(t, s.dsn["primary"], s.dsn["one"], s.dsn["two"])
 	seen := map[string]int{}
 	for range 10 {
-		seen[name(t, st, s.known)]++
+		seen[lookUpName(t, st, s.known)]++
 	}
 	if want := map[string]int{"one": 5, "two": 5}; !reflect.DeepEqual(seen, want) {
 		t.Errorf("asked %v, want %v", seen, want)
@@ -109,7 +111,7 @@ func TestReplicasInTurn(t *testing.T) {
 func TestMissingOnReplicaIsAskedOfThePrimary(t *testing.T) {
 	s := newServers(t)
 	_, st := s.open(t, s.dsn["primary"], s.dsn["one"], s.dsn["two"])
-	if got := name(t, st, s.fresh); got != "primary fresh" {
+	if got := lookUpName(t, st, s.fresh); got != "primary fresh" {
 		t.Errorf("a fresh token is that of %q", got)
 	}
 	if got := s.observed.counts(); got != [2]int{2, 0} {
@@ -121,7 +123,7 @@ func TestMissingWhileThePrimaryIsDown(t *testing.T) {
 	s := newServers(t)
 	_, st := s.open(t, s.missing, s.dsn["one"])
 	for range 5 {
-		if got := name(t, st, s.fresh); got != "nobody" {
+		if got := lookUpName(t, st, s.fresh); got != "nobody" {
 			t.Errorf("got %q", got)
 		}
 	}
@@ -136,7 +138,7 @@ func TestFailedReplicaRests(t *testing.T) {
 	now := time.Now()
 	pool.SetClock(func() time.Time { return now })
 	for range 6 {
-		if got := name(t, st, s.known); got != "two" {
+		if got := lookUpName(t, st, s.known); got != "two" {
 			t.Errorf("got %q", got)
 		}
 	}
@@ -144,14 +146,14 @@ func TestFailedReplicaRests(t *testing.T) {
 		t.Errorf("observed %v, want one failure", got)
 	}
 	now = now.Add(4900 * time.Millisecond)
-	name(t, st, s.known)
-	name(t, st, s.known)
+	lookUpName(t, st, s.known)
+	lookUpName(t, st, s.known)
 	if got := s.observed.counts(); got != [2]int{8, 1} {
 		t.Errorf("after 4.9 s: observed %v, want no other failure", got)
 	}
 	now = now.Add(200 * time.Millisecond)
-	name(t, st, s.known)
-	name(t, st, s.known)
+	lookUpName(t, st, s.known)
+	lookUpName(t, st, s.known)
 	if got := s.observed.counts(); got != [2]int{10, 2} {
 		t.Errorf("after 5.1 s: observed %v, want one more failure", got)
 	}
@@ -160,7 +162,7 @@ func TestFailedReplicaRests(t *testing.T) {
 func TestAllReplicasFail(t *testing.T) {
 	s := newServers(t)
 	_, st := s.open(t, s.dsn["primary"], s.missing, s.missing+"2")
-	if got := name(t, st, s.known); got != "primary" {
+	if got := lookUpName(t, st, s.known); got != "primary" {
 		t.Errorf("got %q", got)
 	}
 	_, st = s.open(t, s.missing+"3", s.missing, s.missing+"2")
@@ -188,7 +190,7 @@ func TestCallerLeaves(t *testing.T) {
 	if _, err := st.Lookup(ctx, s.known); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if got := name(t, st, s.known); got != "one" {
+	if got := lookUpName(t, st, s.known); got != "one" {
 		t.Errorf("the replica rests because a caller left: %q answered", got)
 	}
 }
@@ -196,7 +198,7 @@ func TestCallerLeaves(t *testing.T) {
 func TestClosedPool(t *testing.T) {
 	s := newServers(t)
 	pool, st := s.open(t, s.dsn["primary"], s.dsn["one"])
-	name(t, st, s.known)
+	lookUpName(t, st, s.known)
 	for range 2 {
 		if err := pool.Close(); err != nil {
 			t.Errorf("close: %v", err)
@@ -204,5 +206,67 @@ func TestClosedPool(t *testing.T) {
 	}
 	if facts, err := st.Lookup(t.Context(), s.known); err == nil {
 		t.Errorf("a closed pool found %+v", facts)
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStrangersDoNotReachThePrimary counts what a flood of random tokens asks
+// of the primary.
+func TestStrangersDoNotReachThePrimary(t *testing.T) {
+	for name, test := range map[string]struct {
+		consumer string // empty: random ones
+		clients  int
+		most     int
+	}{
+		"random consumers":             {"", 1, 20},
+		"a known consumer":             {"known", 1, 40},
+		"random consumers, many hosts": {"", 1000, 400},
+		"a known consumer, many hosts": {"known", 1000, 420},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServers(t)
+			pool, st := s.open(t, s.dsn["primary"], s.dsn["one"])
+			now := time.Now()
+			pool.SetClock(func() time.Time { return now })
+			for range 10 {
+				if got := lookUpName(t, st, s.known); got != "one" {
+					t.Fatalf("%q answered", got)
+				}
+			}
+			before := s.observed.counts()[0]
+			const flood = 3000
+			for i := range flood {
+				key := validator.Key{Protocol: validator.OAuth1, Consumer: wikidb.RandomHex(16), Token: wikidb.RandomHex(16)}
+				if test.consumer != "" {
+					key.Consumer = s.known.Consumer
+				}
+				client := i % test.clients
+				key.Client = netip.AddrFrom4([4]byte{192, 0, byte(client >> 8), byte(client)})
+				if _, err := st.Lookup(t.Context(), key); err != nil {
+					t.Fatal(err)
+				}
+			}
+			primary := s.observed.counts()[0] - before - flood
+			if primary > test.most {
+				t.Errorf("%d of %d lookups reached the primary, want at most %d", primary, flood, test.most)
+			}
+			// Another client's new token still works at once.
+			now = now.Add(10 * time.Second)
+			fresh := s.fresh
+			fresh.Client = netip.MustParseAddr("203.0.113.9")
+			if got := lookUpName(t, st, fresh); got != "primary fresh" {
+				t.Errorf("a fresh token is that of %q", got)
+			}
+		})
 	}
 }

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
@@ -52,7 +54,7 @@ func (s *Store) remember(found, bits shape) {
 		old := s.found.Load()
 		before := s.shape()
 		now := before&^bits | found&bits
-		if now == before {
+		if now == before && (old == nil || s.now().Before(old.until)) {
 			return
 		}
 		var f *foundShape
@@ -60,9 +62,31 @@ func (s *Store) remember(found, bits shape) {
 			f = &foundShape{now, s.now().Add(keepShape)}
 		}
 		if s.found.CompareAndSwap(old, f) {
+			s.tell(now)
 			return
 		}
 	}
+}
+
+// tell tells that the tables have another shape than before, over reloads too.
+func (s *Store) tell(now shape) {
+	before, known := s.pool.told.Swap("shape "+s.Identity(), now)
+	if known && before == now || !known && now == suggested(s.wiki.Release) {
+		return
+	}
+	e := Event{Wiki: s.wiki.ID, Text: "the tables of a wiki are again as its `mediawiki` setting says"}
+	if differ := now ^ suggested(s.wiki.Release); differ != 0 {
+		var read []string
+		for _, side := range sides {
+			if differ&side.bit != 0 {
+				read = append(read, side.told[now&side.bit != 0])
+			}
+		}
+		e.Trouble = true
+		e.Text = fmt.Sprintf("the tables of a wiki are those of another release than its `mediawiki` setting says: %s; "+
+			"change the setting when the wiki has been updated", strings.Join(read, ", "))
+	}
+	s.pool.cfg.Notify(e)
 }
 
 // bits are those that matter to a query of the parts.
@@ -76,43 +100,47 @@ func (p parts) bits() (bits shape) {
 	return bits
 }
 
-// sides are the tables and columns that the two ways of each bit read alone.
+// sides are the tables and columns that the two ways of each bit read alone, and what is told of them.
 var sides = []struct {
 	bit           shape
 	without, with []string
+	told          map[bool]string // with the bit or without
 }{
-	{blockTables, []string{"ipblocks"}, []string{"block", "block_target"}},
-	{hiddenLevel, []string{"gu_hidden"}, []string{"gu_hidden_level"}},
-	{groupExpiry, nil, []string{"gug_expiry"}},
+	{
+		blockTables, []string{"ipblocks"}, []string{"block", "block_target"},
+		map[bool]string{false: "blocks are read from ipblocks", true: "blocks are read from block and block_target"},
+	},
+	{
+		hiddenLevel, []string{"gu_hidden"}, []string{"gu_hidden_level"},
+		map[bool]string{false: "hidden names are read from gu_hidden", true: "hidden names are read from gu_hidden_level"},
+	},
+	{
+		groupExpiry, nil, []string{"gug_expiry"},
+		map[bool]string{false: "global groups do not end", true: "global groups end"},
+	},
 }
 
-// other says which bit of the shape may be the other way round, given what is missing; 0: none.
+// other says which bit of the shape may be the other way round, given what is missing; 0: none. What is denied may be
+// there: it never leads to what is there besides, which may be left over or not filled yet, and would say less.
 func (s *Store) other(asked shape, m Missing) shape {
-	table, column := m.object(&s.wiki)
-	for _, side := range sides {
+	side := sideOf(asked, m, &s.wiki)
+	if m.Denied || side < 0 {
+		return 0
+	}
+	return sides[side].bit
+}
+
+// sideOf is the index in sides of what is missing; -1: it is read in every release.
+func sideOf(asked shape, m Missing, w *Wiki) int {
+	table, column := m.object(w)
+	for i, side := range sides {
 		names := side.without
 		if asked&side.bit != 0 {
 			names = side.with
 		}
-		if !slices.Contains(names, table) && !slices.Contains(names, column) {
-			continue
+		if slices.Contains(names, table) || slices.Contains(names, column) {
+			return i
 		}
-		if m.Denied && !s.mayBeAbsent(side.bit, column) {
-			return 0
-		}
-		return side.bit
 	}
-	return 0
-}
-
-// mayBeAbsent says whether what is denied may not be there at all. A denial of what is there must not lead to what is
-// there beside it, and says less: to the tables of blocks that 1.42 does not fill, or to memberships that do not end.
-func (s *Store) mayBeAbsent(bit shape, column string) bool {
-	switch bit {
-	case blockTables:
-		return column == "" && s.wiki.Release != 42
-	case groupExpiry:
-		return s.wiki.Release <= 37
-	}
-	return true
+	return -1
 }

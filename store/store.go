@@ -43,8 +43,10 @@ type Store struct {
 	steps []step
 	names [places]string // of the tables
 	found atomic.Pointer[foundShape]
-	now   func() time.Time
-	err   error
+
+	idCheck idCheck
+	now     func() time.Time
+	err     error
 }
 
 // step is one query of a lookup: what is read on one server.

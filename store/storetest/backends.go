@@ -218,6 +218,9 @@ func (w Wiki) createUsers(tb testing.TB) {
 
 // grant is a statement, up to TO.
 func (w Wiki) grant(table string, columns ...string) string {
+	if len(columns) == 0 {
+		return "GRANT SELECT ON " + w.Table(table)
+	}
 	return "GRANT SELECT (" + strings.Join(columns, ", ") + ") ON " + w.Table(table)
 }
 
@@ -272,9 +275,9 @@ func (w Wiki) Store(tb testing.TB) *store.Store {
 }
 
 // grantStatement reads a statement of docs/database.md, and the comment that says for which releases it is.
-var grantStatement = regexp.MustCompile(`(?:-- ([^\n]*):\n)?GRANT SELECT \(([^)]*)\)\s+ON (enwiki|centralauth)\.(\w+) TO 'oauth_gateway'@'10\.0\.0\.5';`)
+var grantStatement = regexp.MustCompile(`(?:-- ([^\n]*):\n)?GRANT SELECT(?: \(([^)]*)\))?\s+ON (enwiki|centralauth)\.(\w+) TO 'oauth_gateway'@'10\.0\.0\.5';`)
 
-// Columns are the columns that docs/database.md grants for the kind of wiki, by table.
+// Columns are the columns that docs/database.md grants for the kind of wiki, by table; nil: the whole table.
 func Columns(tb testing.TB, b Backend) map[string][]string {
 	tb.Helper()
 	text, err := os.ReadFile(document(tb))
@@ -289,6 +292,10 @@ func Columns(tb testing.TB, b Backend) map[string][]string {
 	for _, s := range statements {
 		table := s[4]
 		if !holds(tb, s[1], b.Release) || s[3] == "centralauth" && !b.CentralAuth {
+			continue
+		}
+		if s[2] == "" { // the whole table
+			columns[table] = nil
 			continue
 		}
 		for column := range strings.SplitSeq(s[2], ",") {
