@@ -1,4 +1,4 @@
-// Package cache keeps answers of a [validator.Store] and of [validator.Tokens] in memory, and remembers nonces.
+// Package cache keeps answers of a [validator.Store] and of [validator.Tokens] in memory.
 package cache
 
 import (

@@ -17,7 +17,6 @@ func (d *digest) hash() uint64 { return binary.LittleEndian.Uint64(d[:8]) }
 const (
 	kindFacts = "facts"
 	kindToken = "token"
-	kindNonce = "nonce"
 )
 
 // appendPart appends one part with its length, so that no two lists of parts give the same bytes.

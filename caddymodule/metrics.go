@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/cache"
+	"github.com/caddy-mwoauth/caddy-mwoauth/cache/nonces"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -88,6 +89,9 @@ var (
 	hitsDesc   = prometheus.NewDesc("caddy_oauth_cache_hits_total", "Answers from the cache.", []string{"cache"}, nil)
 	missesDesc = prometheus.NewDesc("caddy_oauth_cache_misses_total", "Questions that the cache could not answer.", []string{"cache"}, nil)
 	bytesDesc  = prometheus.NewDesc("caddy_oauth_cache_bytes", "Memory that the cache holds, by its own account.", []string{"cache"}, nil)
+
+	noncesCapacityDesc = prometheus.NewDesc("caddy_oauth_nonces_capacity_bytes", "Memory that nonces may take, of all databases.", nil, nil)
+	noncesUsedDesc     = prometheus.NewDesc("caddy_oauth_nonces_used_ratio", "Part of the memory of nonces that is in use, of the database whose memory is the fullest.", nil, nil)
 )
 
 // memoryCollector reads the live caches and nonce memories.
@@ -100,6 +104,8 @@ func (*memoryCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- hitsDesc
 	ch <- missesDesc
 	ch <- bytesDesc
+	ch <- noncesCapacityDesc
+	ch <- noncesUsedDesc
 }
 
 func (c *memoryCollector) Collect(ch chan<- prometheus.Metric) {
@@ -117,14 +123,20 @@ func (c *memoryCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(missesDesc, prometheus.CounterValue, float64(s.Misses), name)
 		ch <- prometheus.MustNewConstMetric(bytesDesc, prometheus.GaugeValue, float64(s.Bytes), name)
 	}
-	var nonces int64
+	var sum nonces.Stats
+	var fullest float64
 	nonceMemories.Range(func(_, value any) bool {
 		if m, ok := value.(*nonceMemory); ok {
-			nonces += m.Bytes()
+			s := m.Stats()
+			sum.Bytes += s.Bytes
+			sum.Capacity += s.Capacity
+			fullest = max(fullest, float64(s.Bytes)/float64(s.Capacity))
 		}
 		return true
 	})
-	ch <- prometheus.MustNewConstMetric(bytesDesc, prometheus.GaugeValue, float64(nonces), "nonces")
+	ch <- prometheus.MustNewConstMetric(bytesDesc, prometheus.GaugeValue, float64(sum.Bytes), "nonces")
+	ch <- prometheus.MustNewConstMetric(noncesCapacityDesc, prometheus.GaugeValue, float64(sum.Capacity))
+	ch <- prometheus.MustNewConstMetric(noncesUsedDesc, prometheus.GaugeValue, fullest)
 }
 
 // retire keeps the counts of a cache that ends, so that the sums do not fall.

@@ -319,7 +319,9 @@ type Nonces struct {
 	// `memory` (default): of this process.
 	Backend string `json:"backend,omitempty"`
 
-	// Memory in bytes. Of handlers that share one memory, the first decides. Default: 64 MiB.
+	// The most memory that nonces may take, in bytes: 32 for each nonce and for each user who holds one. It is
+	// allocated as it is needed. One user may hold a tenth of it. Of handlers that share one memory, the first
+	// decides. Default: 192 MiB.
 	Size int64 `json:"size,omitempty"`
 }
 

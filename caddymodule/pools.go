@@ -42,13 +42,6 @@ func (m *memory) Destruct() error {
 	return nil
 }
 
-type nonceMemory struct {
-	*cache.Nonces
-	size int64
-}
-
-func (*nonceMemory) Destruct() error { return nil }
-
 // lease is one configuration's share in the pools. The configuration and each request inside hold it; it ends
 // when the last has let go, for Caddy cleans up a configuration while its requests are still being served.
 type lease struct {
@@ -125,17 +118,9 @@ func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	// The key is the scope of a nonce and nothing else: a setting in it would let a request be replayed to a
-	// second site, or after a reload.
-	n, err := take(l, nonceMemories, key("nonces", d.OAuthIdentity()), func() (*nonceMemory, error) {
-		return &nonceMemory{cache.NewNonces(s.nonces), s.nonces}, nil
-	})
+	n, err := s.takeNonces(l, d.Pool, log)
 	if err != nil {
 		return nil, fmt.Errorf("nonces: %w", err)
-	}
-	if n.size != s.nonces {
-		log.Warn("nonces of this database are already kept in a memory of another size, which stays",
-			zap.Int64("size", n.size), zap.Int64("size_configured", s.nonces))
 	}
 
 	var central *store.Pool

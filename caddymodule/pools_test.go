@@ -59,7 +59,7 @@ func TestWhatIsShared(t *testing.T) {
 		{"driver", func(h *Handler) { h.Store = &Store{Driver: "sqlite", DSN: file} }, false, true, false},
 		{"password", func(h *Handler) { h.Store.DSN = "u:q@tcp(db)/wiki" }, false, true, true},
 		{"user", func(h *Handler) { h.Store.DSN = "v:p@tcp(db)/wiki" }, false, true, true},
-		{"server", func(h *Handler) { h.Store.DSN = "u:p@tcp(db2)/wiki" }, false, true, false},
+		{"server", func(h *Handler) { h.Store.DSN = "u:p@tcp(db2)/wiki" }, false, true, true},
 		{"database", func(h *Handler) { h.Store.DSN = "u:p@tcp(db)/other" }, false, true, false},
 		{"database, the same OAuth tables", func(h *Handler) { h.Store.DSN, h.Store.OAuthDatabase = "u:p@tcp(db)/other", "wiki" }, false, true, true},
 		{"oauth_database", func(h *Handler) { h.Store.OAuthDatabase = "central" }, false, true, false},
@@ -137,7 +137,7 @@ func TestTheFirstSizeOfNoncesStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer second.release()
-	if !strings.Contains(logs.String(), `"size":67108864,"size_configured":2097152`) {
+	if !strings.Contains(logs.String(), `"size":201326592,"size_configured":2097152`) {
 		t.Errorf("logged %s", &logs)
 	}
 }

@@ -188,7 +188,7 @@ func TestSettings(t *testing.T) {
 	if len(p.Require) != 1 || p.Require[0].Kind != validator.RequireConsumer || !slices.Equal(p.Require[0].Values, []string{"from the environment", "b"}) {
 		t.Errorf("require %+v", p.Require)
 	}
-	if h.cache.Size != 64<<20 || h.cache.TTL != time.Minute || h.cache.NegativeTTL != 5*time.Second || h.cache.MaxStale != 5*time.Minute || h.nonces != 64<<20 {
+	if h.cache.Size != 64<<20 || h.cache.TTL != time.Minute || h.cache.NegativeTTL != 5*time.Second || h.cache.MaxStale != 5*time.Minute || h.nonces != 192<<20 {
 		t.Errorf("cache %+v, nonces %d", h.cache, h.nonces)
 	}
 	if d := h.database; d.QueryTimeout != 2*time.Second || d.MaxOpenConns != 16 || d.ConnMaxLifetime != 5*time.Minute {

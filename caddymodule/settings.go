@@ -43,8 +43,8 @@ type settings struct {
 const (
 	defaultPrefix     = "X-OAuth-"
 	defaultRealm      = "MediaWiki"
-	defaultCacheSize  = 64 << 20 // bytes, like those below
-	defaultNoncesSize = 64 << 20
+	defaultCacheSize  = 64 << 20  // bytes, like those below
+	defaultNoncesSize = 192 << 20 // one user may sign 2,000 requests a second for the default timestamp_window
 	minMemory         = 1 << 20
 	maxFile           = 1 << 20 // of a file that a setting names
 )

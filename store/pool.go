@@ -142,9 +142,16 @@ func (p *Pool) Identity() string {
 	return b.String()
 }
 
-// OAuthIdentity names the primary and the database of the OAuth tables: what nonces must not be used twice in.
-func (p *Pool) OAuthIdentity() string {
-	return fmt.Sprintf("%s %s/%q", p.cfg.Driver, p.primary.Address, p.oauthDatabase())
+// OAuthIdentity names the database of the OAuth tables, in which a nonce is used
+// once, and its server, whose users hold nonces. The database is named without
+// the server, because one server has several names, and the primary may move to
+// another.
+func (p *Pool) OAuthIdentity() (database, server string) {
+	server = p.primary.Address
+	if database = p.oauthDatabase(); database == "" {
+		database = server // a file
+	}
+	return fmt.Sprintf("%s %q", p.cfg.Driver, database), server
 }
 
 func (p *Pool) oauthDatabase() string {

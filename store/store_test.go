@@ -150,20 +150,21 @@ func TestIdentities(t *testing.T) {
 }
 
 func TestOAuthIdentity(t *testing.T) {
-	base := open(t, store.Config{Driver: "mysql", DSN: dsn}).OAuthIdentity()
+	database, server := open(t, store.Config{Driver: "mysql", DSN: dsn}).OAuthIdentity()
 	for name, test := range map[string]struct {
-		config store.Config
-		same   bool
+		config               store.Config
+		sameDatabase, server bool
 	}{
-		"user and password": {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "gateway:s3cr3t", "me:pw", 1)}, true},
-		"named database":    {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "enwiki", "dewiki", 1), OAuthDatabase: "enwiki"}, true},
-		"replica":           {store.Config{Driver: "mysql", DSN: dsn, Replicas: []string{dsn}}, true},
-		"host":              {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "db.", "db2.", 1)}, false},
-		"port":              {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "3306", "3307", 1)}, false},
-		"database":          {store.Config{Driver: "mysql", DSN: dsn, OAuthDatabase: "meta"}, false},
+		"user and password": {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "gateway:s3cr3t", "me:pw", 1)}, true, true},
+		"named database":    {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "enwiki", "dewiki", 1), OAuthDatabase: "enwiki"}, true, true},
+		"replica":           {store.Config{Driver: "mysql", DSN: dsn, Replicas: []string{dsn}}, true, true},
+		"host":              {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "db.", "db2.", 1)}, true, false},
+		"port":              {store.Config{Driver: "mysql", DSN: strings.Replace(dsn, "3306", "3307", 1)}, true, false},
+		"database":          {store.Config{Driver: "mysql", DSN: dsn, OAuthDatabase: "meta"}, false, true},
 	} {
-		if same := open(t, test.config).OAuthIdentity() == base; same != test.same {
-			t.Errorf("%s: same identity: %v, want %v", name, same, test.same)
+		d, s := open(t, test.config).OAuthIdentity()
+		if (d == database) != test.sameDatabase || (s == server) != test.server {
+			t.Errorf("%s: %q on %q, and %q on %q", name, d, s, database, server)
 		}
 	}
 }

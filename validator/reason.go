@@ -142,7 +142,7 @@ var catalogue = [numReasons]entry{
 	UnknownWiki:      {"unknown_wiki", http.StatusForbidden, "", "The request is for a wiki that is not served here."},
 	PreflightRefused: {"preflight_refused", http.StatusForbidden, "", "The origin, method or headers of this CORS preflight are not allowed here."},
 
-	NonceShareUsedUp:  {"nonce_share_used_up", http.StatusTooManyRequests, "", "Too many requests by this consumer and token."},
+	NonceShareUsedUp:  {"nonce_share_used_up", http.StatusTooManyRequests, "", "Too many signed requests by this user within the last minutes."},
 	StoreUnavailable:  {"store_unavailable", http.StatusServiceUnavailable, "", "The credential could not be checked. Try again later."},
 	NoncesUnavailable: {"nonces_unavailable", http.StatusServiceUnavailable, "", "The nonce could not be checked. Try again later."},
 }

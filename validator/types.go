@@ -5,7 +5,7 @@
 //	pool, err := store.Open(store.Config{Driver: "mysql", DSN: dsn}) // and import _ ".../store/mysql"
 //	wiki := pool.Wiki(store.Wiki{ID: "enwiki", Release: validator.Release139})
 //	policy := validator.Policy{Wiki: "enwiki", Release: validator.Release139, SiteKey: key, BlockDisablesLogin: true}
-//	verifier := validator.New(policy, wiki, cache.NewNonces(64<<20), validator.NewJWT(keys, policy))
+//	verifier := validator.New(policy, wiki, nonces.New(nonces.Config{Size: 64 << 20}), validator.NewJWT(keys, policy))
 //	err = http.ListenAndServe(address, verifier.Middleware("my wiki", app))
 //
 // cache.Cache goes in front of the store and of the tokens.
@@ -106,6 +106,9 @@ type NonceUse struct {
 	// counts against, with any number of apps and tokens.
 	UserID uint64
 	Nonce  string
+	// Issued is the request's timestamp. A nonce of the future is kept longer
+	// than others, and may count for more.
+	Issued time.Time
 	// Until is the end of the time in which the request's timestamp is accepted.
 	Until time.Time
 }

@@ -166,8 +166,14 @@ func readBody(r *Request, limit int64) ([]byte, Reason) {
 func (v *Verifier) useNonce(ctx context.Context, c *Claim, d Decision) Decision {
 	p := &v.policy
 	seconds, _ := p.reader().timestamp(c.oauth[fieldTimestamp])
-	until := time.Unix(int64(math.Ceil(seconds))+1, 0).Add(p.TimestampWindow)
-	fresh, err := v.nonces.Use(ctx, NonceUse{Key: c.key(p), UserID: d.Identity.UserID, Nonce: c.oauth[fieldNonce], Until: until})
+	issued := time.Unix(int64(math.Ceil(seconds)), 0)
+	fresh, err := v.nonces.Use(ctx, NonceUse{
+		Key:    c.key(p),
+		UserID: d.Identity.UserID,
+		Nonce:  c.oauth[fieldNonce],
+		Issued: issued,
+		Until:  issued.Add(time.Second + p.TimestampWindow),
+	})
 	switch {
 	case errors.Is(err, ErrNonceExpired):
 		return c.deny(TimestampExpired)

@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/e2e/harness"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 )
 
 // signAt signs with a timestamp of one's own.
@@ -110,31 +111,62 @@ func TestNonceScopeAndExhaustion(t *testing.T) {
 	stranger.Credentials.ConsumerSecret = "x"
 	g.Get(t, "/", signWith(t, stranger, "GET", g.URL("/"), "", sign.Options{Nonce: "burned"})).Want(t, "bad_signature")
 	g.Get(t, "/", signWith(t, w.HMAC, "GET", g.URL("/"), "", sign.Options{Nonce: "burned"})).Want(t, "ok")
-
-	var full *harness.Answer
-	const bound = 20000
-	sent := 0
-	for ; sent < bound && full == nil; sent++ {
-		a := g.Signed(t, w.HMAC, "/")
-		if a.Status != http.StatusOK {
-			full = a
-		}
+	if a := spend(t, g, w.HMAC, 0); a == nil {
+		t.Fatal("one app may fill a memory of 1 MiB")
+	} else if a.Want(t, "nonce_share_used_up"); a.Status != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
+		t.Errorf("%d, Retry-After %q", a.Status, a.Header.Get("Retry-After"))
 	}
-	if full == nil {
-		t.Fatalf("one app may use %d nonces of 1 MiB", bound)
+	// It is the share of the user, with any app.
+	for _, app := range []harness.App{w.HMAC, w.RSA, w.OwnerOnly} {
+		g.Signed(t, app, "/").Want(t, "nonce_share_used_up")
 	}
-	full.Want(t, "nonce_share_used_up")
-	if full.Status != http.StatusTooManyRequests || full.Header.Get("Retry-After") == "" {
-		t.Errorf("%d, Retry-After %q", full.Status, full.Header.Get("Retry-After"))
-	}
-	for _, app := range []harness.App{w.BobsHMAC, w.RSA, w.OwnerOnly} {
-		g.Signed(t, app, "/").Want(t, "ok")
-	}
+	g.Signed(t, w.BobsHMAC, "/").Want(t, "ok")
 	if a := g.Get(t, "/", w.Bearer(t, w.OAuth2)); a.Seen == nil {
 		t.Errorf("a bearer token needs no nonce: %s", a.Reason)
 	}
-	g.Signed(t, w.HMAC, "/").Want(t, "nonce_share_used_up")
 	if n := strings.Count(g.Log(t), `"reason":"nonce_share_used_up"`); n == 0 {
 		t.Error("nothing in the log")
+	}
+}
+
+// spend signs with one app until a request is refused, and returns that answer.
+// The timestamps lie ahead.
+func spend(t *testing.T, g *harness.Gateway, app harness.App, ahead time.Duration) *harness.Answer {
+	t.Helper()
+	const bound = 20_000
+	timestamp := strconv.FormatInt(time.Now().Add(ahead).Unix(), 10)
+	for range bound {
+		if a := g.Get(t, "/", signAt(t, app, "GET", g.URL("/"), "", timestamp)); a.Status != http.StatusOK {
+			return a
+		}
+	}
+	return nil
+}
+
+// TestManyTokensOfOneUser has one user spend all that 25 apps of their own may
+// use. Other users go on, and the figures say how full the memory is.
+func TestManyTokensOfOneUser(t *testing.T) {
+	g := harness.New(t, harness.Options{Settings: []string{"nonces memory size 1MiB"}})
+	w := g.Wiki
+	for range 25 {
+		app := w.NewApp(t, w.Alice, func(c *wikidb.Consumer) { c.OwnerOnly, c.OwnerID = true, w.Alice.ID })
+		if a := spend(t, g, app, 290*time.Second); a == nil {
+			t.Fatal("one app may fill a memory of 1 MiB")
+		} else {
+			a.Want(t, "nonce_share_used_up")
+		}
+	}
+	for range 300 {
+		g.Signed(t, w.BobsHMAC, "/").Want(t, "ok")
+	}
+	metrics := g.Metrics(t)
+	for name, most := range map[string]float64{
+		`caddy_oauth_cache_bytes{cache="nonces"} `: 1 << 17, "caddy_oauth_nonces_capacity_bytes ": 1 << 20, "caddy_oauth_nonces_used_ratio ": 0.125,
+	} {
+		_, after, _ := strings.Cut(metrics, "\n"+name)
+		line, _, _ := strings.Cut(after, "\n")
+		if value, err := strconv.ParseFloat(line, 64); err != nil || value <= 0 || value > most {
+			t.Errorf("%s%s: want at most %v", name, line, most)
+		}
 	}
 }
