@@ -56,7 +56,7 @@ func TestGreedyUsers(t *testing.T) {
 	}{{17, 1 << 20, 0}, {17, 1 << 20, 299}, {100, 4 << 20, 0}, {100, 4 << 20, 299}, {10_000, 32 << 20, 0}} {
 		t.Run(fmt.Sprint(tt.attackers, " ", tt.ahead), func(t *testing.T) {
 			m := newMemory(t, tt.size)
-			const newcomers = 20 // of each round
+			const newcomers = 20           // of each round
 			for round := range uint32(3) { // some of what they hold ends between the rounds
 				for passed := 1; passed > 0; {
 					passed = 0

@@ -20,14 +20,15 @@ var classes = []string{
 	"Cache key confusion", "Cached past expiry", "Negative flooding", "One query each", "A revoked entry returns",
 	"First waiter hangs up", "Algorithm confusion", "JWT parser denial of service", "Keys of app owners", "Wrong kind of token",
 	"Empty secret", "Path normalisation", "Trust in X-Forwarded headers", "Host header chooses the wiki", "Malformed input allowed",
-	"Form bodies", "Standard-library parsers", "Nonce ignored or raced", "Nonce scope and exhaustion", "Timing", "Secret leak",
+	"Form bodies", "Standard-library parsers", "Nonce ignored or raced", "Nonce scope and exhaustion",
+	"Nonces that are costly to keep", "A step of the clock", "Timing", "Secret leak",
 	"Response caching", "Leak per reload; reload under load", "Configuration tied to the store", "Values in headers",
 	"CORS preflights", "CORS headers", "Signed over the rewritten URL", "Upgrades and other protocols", "Clients that sign otherwise",
 }
 
 var (
 	className = regexp.MustCompile(`^\*\*([^*]+)\*\*`)
-	testName  = regexp.MustCompile("`([a-z0-9]+)/((?:Test|Fuzz)[A-Za-z0-9]+)`")
+	testName  = regexp.MustCompile("`([a-z0-9/]+)/((?:Test|Fuzz)[A-Za-z0-9]+)`")
 )
 
 // TestEveryAttackRow holds docs/security.md to the tests that it names: they exist, and no
