@@ -64,6 +64,13 @@ import (
 //	    block_disables_login on|off
 //	    timestamp_window     <duration>
 //	    max_form_size        <size>
+//	    handshake            verify
+//	    handshake            pass {
+//	        script_path  <path>
+//	        article_path <path>
+//	        special_page <name...>
+//	    }
+//	    trusted_peer         proxy|client
 //	    cors_preflight       check|pass
 //	    cors_preflight       answer {
 //	        origins <scheme://host[:port]...>
@@ -116,6 +123,8 @@ func (h *Handler) subdirectives() map[string]subdirective {
 		"block_disables_login": onOff(&h.BlockDisablesLogin),
 		"timestamp_window":     duration(&h.TimestampWindow),
 		"max_form_size":        size(&h.MaxFormSize),
+		"handshake":            h.readHandshake,
+		"trusted_peer":         choice(&h.TrustedPeer, peerChoice),
 		"cors_preflight":       h.readPreflight,
 		"credentials":          choice(&h.Credentials, credentialsChoice),
 		"cache":                h.readCache,

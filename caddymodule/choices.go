@@ -36,6 +36,9 @@ const (
 
 	sqlite = "sqlite"
 
+	peerProxy  = "proxy"
+	peerClient = "client"
+
 	preflightCheck  = "check"
 	preflightAnswer = "answer"
 	preflightPass   = "pass"
@@ -52,6 +55,7 @@ var (
 	usersChoice       = choices{setting: "users", built: []string{usersLocal, usersCentralAuth}}
 	rulesChoice       = choices{setting: "rules", built: []string{rulesStandard, rulesMediaWiki}}
 	modeChoice        = choices{setting: "mode", built: []string{modeRequired, modeOptional, modeStrip}, later: []string{"observe"}}
+	peerChoice        = choices{setting: "trusted_peer", built: []string{peerProxy, peerClient}}
 	preflightChoice   = choices{setting: "cors_preflight", built: []string{preflightCheck, preflightAnswer, preflightPass}}
 	credentialsChoice = choices{setting: "credentials", built: []string{credentialsKeep, credentialsStrip}}
 	noncesChoice      = choices{setting: "nonces", built: []string{"memory"}, later: []string{"redis"}, unquoted: true}

@@ -43,37 +43,50 @@ func TestForwarded(t *testing.T) {
 		client       string
 		scheme, host string
 		spoofable    bool
+		peer         string // the setting trusted_peer
 	}{
-		{"plain", false, 0, false, nil, "192.0.2.1", "http", "wiki.example", false},
-		{"tls", false, 0, true, nil, "192.0.2.1", "https", "wiki.example", false},
+		{"plain", false, 0, false, nil, "192.0.2.1", "http", "wiki.example", false, ""},
+		{"tls", false, 0, true, nil, "192.0.2.1", "https", "wiki.example", false, ""},
 		{
 			"untrusted", false, 0, false,
 			map[string][]string{"X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"evil.example"}, "X-Forwarded-For": {"10.0.0.1"}},
-			"192.0.2.1", "http", "wiki.example", false,
+			"192.0.2.1", "http", "wiki.example", false, "",
 		},
 		{
 			"trusted", true, 1, false,
 			map[string][]string{"X-Forwarded-Proto": {"HTTPS"}, "X-Forwarded-Host": {"real.example"}, "X-Forwarded-For": {"203.0.113.9"}},
-			"203.0.113.9", "https", "real.example", false,
+			"203.0.113.9", "https", "real.example", false, "",
 		},
 		{
 			"trusted, several values", true, 1, true,
 			map[string][]string{"X-Forwarded-Proto": {"http, https"}, "X-Forwarded-Host": {"a.example", "b.example"}},
-			"192.0.2.1", "https", "wiki.example", false,
+			"192.0.2.1", "https", "wiki.example", true, "",
 		},
-		{"odd scheme", true, 1, false, map[string][]string{"X-Forwarded-Proto": {"gopher"}}, "192.0.2.1", "http", "wiki.example", false},
-		{"not strict", true, 0, false, map[string][]string{"X-Forwarded-For": {"203.0.113.9"}}, "203.0.113.9", "http", "wiki.example", true},
-		{"not strict, the peer's own address claimed", true, 0, false, map[string][]string{"X-Forwarded-For": {"192.0.2.1"}}, "192.0.2.1", "http", "wiki.example", true},
-		{"not strict, header taken away", true, 0, false, nil, "203.0.113.9", "http", "wiki.example", true},
-		{"not strict, the proxy itself", true, 0, false, nil, "192.0.2.1", "http", "wiki.example", false},
-		{"strict, claimed left of it", true, 1, false, map[string][]string{"X-Forwarded-For": {"198.51.100.1, unknown", "203.0.113.9:80,192.0.2.7"}}, "203.0.113.9", "http", "wiki.example", false},
-		{"strict, a proxy that tells no address", true, 1, false, map[string][]string{"X-Forwarded-For": {"203.0.113.9, unknown"}}, "203.0.113.9", "http", "wiki.example", true},
-		{"strict, an address that Caddy cannot read", true, 1, false, map[string][]string{"X-Forwarded-For": {"203.0.113.9", "[2001:db8::1]"}}, "203.0.113.9", "http", "wiki.example", true},
-		{"strict, nobody tells one", true, 1, false, map[string][]string{"X-Forwarded-For": {"unknown"}}, "192.0.2.1", "http", "wiki.example", false},
-		{"strict, header taken away", true, 1, false, nil, "203.0.113.9", "http", "wiki.example", true},
+		{"odd scheme", true, 1, false, map[string][]string{"X-Forwarded-Proto": {"gopher"}}, "192.0.2.1", "http", "wiki.example", true, ""},
+		{"not strict", true, 0, false, map[string][]string{"X-Forwarded-For": {"203.0.113.9"}}, "203.0.113.9", "http", "wiki.example", true, ""},
+		{"not strict, the peer's own address claimed", true, 0, false, map[string][]string{"X-Forwarded-For": {"192.0.2.1"}}, "192.0.2.1", "http", "wiki.example", true, ""},
+		{"not strict, header taken away", true, 0, false, nil, "203.0.113.9", "http", "wiki.example", true, ""},
+		{"not strict, the proxy itself", true, 0, false, nil, "192.0.2.1", "http", "wiki.example", true, ""},
+		{"strict, claimed left of it", true, 1, false, map[string][]string{"X-Forwarded-For": {"198.51.100.1, unknown", "203.0.113.9:80,192.0.2.7"}}, "203.0.113.9", "http", "wiki.example", false, ""},
+		{"strict, a proxy that tells no address", true, 1, false, map[string][]string{"X-Forwarded-For": {"203.0.113.9, unknown"}}, "203.0.113.9", "http", "wiki.example", true, ""},
+		{"strict, an address that Caddy cannot read", true, 1, false, map[string][]string{"X-Forwarded-For": {"203.0.113.9", "[2001:db8::1]"}}, "203.0.113.9", "http", "wiki.example", true, ""},
+		{"strict, no header", true, 1, false, nil, "192.0.2.1", "http", "wiki.example", true, ""},
+		{"strict, unknown", true, 1, false, map[string][]string{"X-Forwarded-For": {"unknown"}}, "192.0.2.1", "http", "wiki.example", true, ""},
+		{"strict, empty", true, 1, false, map[string][]string{"X-Forwarded-For": {""}}, "192.0.2.1", "http", "wiki.example", true, ""},
+		{"strict, hidden", true, 1, false, map[string][]string{"X-Forwarded-For": {"_hidden"}}, "192.0.2.1", "http", "wiki.example", true, ""},
+		{"strict, one proxy told of another", true, 1, false, map[string][]string{"X-Forwarded-For": {"192.0.2.7"}}, "192.0.2.1", "http", "wiki.example", true, ""},
+		{"strict, the client is on the proxy", true, 1, false, map[string][]string{"X-Forwarded-For": {"192.0.2.1"}}, "192.0.2.1", "http", "wiki.example", false, ""},
+		{"strict, the client is on the proxy, and sent one", true, 1, false, map[string][]string{"X-Forwarded-For": {"unknown, 192.0.2.1"}}, "192.0.2.1", "http", "wiki.example", true, ""},
+		{"strict, header taken away", true, 1, false, nil, "203.0.113.9", "http", "wiki.example", true, ""},
+		{"client, no header", true, 1, false, nil, "192.0.2.1", "http", "wiki.example", false, peerClient},
+		{"client, not strict", true, 0, false, nil, "192.0.2.1", "http", "wiki.example", false, peerClient},
+		{"client, header taken away", true, 1, false, nil, "203.0.113.9", "http", "wiki.example", true, peerClient},
+		{"client, unknown", true, 1, false, map[string][]string{"X-Forwarded-For": {"unknown"}}, "192.0.2.1", "http", "wiki.example", true, peerClient},
+		{"client, empty", true, 1, false, map[string][]string{"X-Forwarded-For": {""}}, "192.0.2.1", "http", "wiki.example", true, peerClient},
+		{"client, hidden", true, 1, false, map[string][]string{"X-Forwarded-For": {"_hidden"}}, "192.0.2.1", "http", "wiki.example", true, peerClient},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := newShell(t, &Handler{}, allow())
+			s := newShell(t, &Handler{TrustedPeer: test.peer}, allow())
 			s.server.TrustedProxiesStrict = test.strict
 			s.server.ClientIPHeaders = []string{"X-Forwarded-For"}
 			prepared := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {

@@ -32,7 +32,9 @@ var refusalMessages = func() []string {
 }()
 
 // refused logs a refusal, and the cause of one that is no fault of the client.
-func (l *refusalLog) refused(r *http.Request, d *validator.Decision, wiki string) {
+// The hint says what an operator may have to change, and is made only if the
+// line is written.
+func (l *refusalLog) refused(r *http.Request, d *validator.Decision, wiki string, hint func(*http.Request, *validator.Decision) string) {
 	level := zapcore.InfoLevel
 	if d.Verdict == validator.Unavailable {
 		level = zapcore.ErrorLevel
@@ -45,12 +47,17 @@ func (l *refusalLog) refused(r *http.Request, d *validator.Decision, wiki string
 		return
 	}
 	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	advice := zap.Skip()
+	if text := hint(r, d); text != "" {
+		advice = zap.String("hint", text)
+	}
 	entry.Write(
 		zap.String("reason", d.Reason.String()),
 		zap.String("protocol", d.Protocol.String()),
 		zap.String("consumer_key", bounded(d.Consumer)),
 		zap.String("client_ip", ip),
 		zap.String("wiki", bounded(wiki)), // of a farm: what the request makes of it
+		advice,
 		zap.Error(d.Err),
 	)
 }

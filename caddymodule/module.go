@@ -108,6 +108,14 @@ type Handler struct {
 	// Size of the largest signed form body, in bytes. Default: 8 MiB.
 	MaxFormSize int64 `json:"max_form_size,omitempty"`
 
+	// What becomes of the requests that MediaWiki's OAuth extension judges by itself. Default: they are verified.
+	Handshake *Handshake `json:"handshake,omitempty"`
+
+	// What a trusted proxy is that tells no address of a client. `proxy` (default): its clients' addresses are not
+	// known, and apps that are bound to addresses are refused (`address_untrusted`). `client`: without a header of
+	// Caddy's `client_ip_headers` the peer is the client itself; only where the proxy sends one with each request.
+	TrustedPeer string `json:"trusted_peer,omitempty"`
+
 	// What becomes of a CORS preflight, which a browser sends without a credential. `check` (default) treats it
 	// like any other request: `mode required` refuses it. `answer` answers it here, as `cors` says. `pass` hands
 	// it to the handlers after this one, without body, cookies, Authorization and headers that name another

@@ -10,16 +10,17 @@ import (
 
 // ServeHTTP lets a request pass to next with a proven identity, or refuses it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	// Whatever becomes of it, the answer depends on the credential, and what the client calls itself is gone.
-	header := w.Header()
-	header["Vary"] = append(header["Vary"], "Authorization")
 	if h.mode == modeStrip && judged(r, h.names.folded) {
 		return next.ServeHTTP(w, r) // a site verifies some paths and strips all: what is there now is ours
 	}
+	// Identity headers that the client sent are removed, even if the request is
+	// refused later.
 	h.names.strip(r)
 	if h.mode == modeStrip {
-		return next.ServeHTTP(w, r)
+		return next.ServeHTTP(w, r) // an answer that does not depend on the credential
 	}
+	header := w.Header()
+	header["Vary"] = append(header["Vary"], "Authorization")
 
 	wiki := h.asked(r)
 	if h.cors != nil {
@@ -30,10 +31,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		defer edited.finish()
 		w = edited
 	}
-	d := h.verify(r, wiki)
-	if d.Verdict == validator.Anonymous {
-		d = h.judgeAnonymous(r)
-	}
+	d := h.decide(r, wiki)
 	if d.Verdict == validator.Allow && !h.names.setHeaders(r.Header, &d) {
 		d.Verdict, d.Reason = validator.Deny, validator.IdentityTooLarge
 	}
@@ -46,15 +44,27 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case validator.Anonymous:
 		return next.ServeHTTP(w, r)
 	default:
-		h.log.refused(r, &d, wiki)
+		h.log.refused(r, &d, wiki, h.handshakeHint)
 		return h.refuse(w, r, &d, wiki)
 	}
+}
+
+// decide verifies a request, unless it is left to the wiki.
+func (h *Handler) decide(r *http.Request, wiki string) validator.Decision {
+	if h.leavesToWiki(r, wiki) {
+		return validator.Decision{Verdict: validator.Anonymous}
+	}
+	d := h.verify(r, wiki)
+	if d.Verdict == validator.Anonymous {
+		return h.judgeAnonymous(r)
+	}
+	return d
 }
 
 // verify asks the core that is for the wiki. An id from a request opens nothing but what is configured: no other one
 // gets to a cache or a database.
 func (h *Handler) verify(r *http.Request, wiki string) validator.Decision {
-	request, ok := describe(r)
+	request, ok := h.describe(r)
 	if !ok {
 		return validator.Decision{Reason: validator.MethodNotAllowed}
 	}

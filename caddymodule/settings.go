@@ -14,6 +14,7 @@ import (
 	"github.com/rs/cors"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/cache"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikipath"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
@@ -34,7 +35,9 @@ type settings struct {
 	nonces           int64 // bytes
 	names            names
 	passPreflight    bool
-	cors             *cors.Cors // nil: the gateway answers no preflights itself
+	cors             *cors.Cors     // nil: the gateway answers no preflights itself
+	handshake        *wikipath.Wiki // finds what is left to the wiki; nil: nothing
+	peerMayBeClient  bool
 	stripCredentials bool
 	answer           string // of refusals
 	challenges       validator.Challenges
@@ -60,11 +63,13 @@ func (h *Handler) resolve() (settings, error) {
 	s := settings{
 		mode:             mode,
 		names:            r.names(h.Headers),
+		peerMayBeClient:  r.choice(peerChoice, h.TrustedPeer) == peerClient,
 		passPreflight:    r.choice(preflightChoice, h.CORSPreflight) == preflightPass,
 		stripCredentials: r.choice(credentialsChoice, h.Credentials) == credentialsStrip,
 		answer:           r.choice(errorsChoice, h.Errors),
 	}
 	rules := r.choice(rulesChoice, h.Rules)
+	s.handshake = r.handshake(h.Handshake)
 	if mode == modeStrip {
 		return s, errors.Join(r.mistakes...)
 	}
