@@ -133,8 +133,8 @@ func TestRefusalsOfMediaWiki(t *testing.T) {
 		status       int
 		code, want   string
 	}{
-		{"/w/%61pi.php?formatversion=2", "enwiki", 200, "mwoauth-invalid-authorization-wrong-wiki", `not valid for enwiki","docref":`},
-		{"/w/api.php", "dewiki", 200, "mwoauth-invalid-authorization-wrong-wiki", `not valid for dewiki","*":`},
+		{"/w/%61pi.php?format=json&formatversion=2", "enwiki", 200, "mwoauth-invalid-authorization-wrong-wiki", `not valid for enwiki","docref":`},
+		{"/w/api.php?format=json", "dewiki", 200, "mwoauth-invalid-authorization-wrong-wiki", `not valid for dewiki","*":`},
 		{"/w/rest.php/v1/page", "enwiki", 403, "", `{"error":"rest-read-denied"`},
 		{"/w/rest.php/v1/page", "dewiki", 403, "", `{"errorKey":"mwoauth-invalid-authorization-wrong-wiki","messageTranslations":{"en":"The authorization headers in your request are not valid for dewiki"}`},
 		{"/w/index.php", "dewiki", 403, "", `"reason":"wrong_wiki"`},

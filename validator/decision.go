@@ -25,6 +25,9 @@ type Decision struct {
 	InQuery bool
 	// Consumer is the consumer key that the request named, proven or not, for the log of a refusal.
 	Consumer string
+	// Sent is the timestamp of TimestampExpired and the nonce of NonceUsed, as
+	// the client sent them: any text.
+	Sent     string
 	Identity Identity
 	// Err is the cause of an Unavailable verdict, for the operator and nobody else.
 	Err error

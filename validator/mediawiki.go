@@ -1,11 +1,17 @@
 package validator
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // mediaWikiError is how MediaWiki's Action API would have named a refusal.
 type mediaWikiError struct {
 	Code string // in the header MediaWiki-API-Error and the body
 	Info string // in English
+	// Param is the parameter of MediaWiki's message. Info has it already.
+	Param string
 }
 
 const (
@@ -21,8 +27,9 @@ const (
 	mwNotApprovedFor = "Cannot create access token, user did not approve issuing this access token"
 )
 
-// mediaWikiDetail is what MediaWiki says of a refusal inside its general message. A reason that is not listed is
-// one that MediaWiki does not have: it is told in our words.
+// mediaWikiDetail has MediaWiki's words for a refusal inside its general message.
+// A reason that is not listed is one that MediaWiki does not have. Its words are
+// those of the catalogue.
 var mediaWikiDetail = map[Reason]string{
 	MissingConsumerKey:     "Invalid consumer key",
 	UnknownConsumer:        "Invalid consumer",
@@ -50,22 +57,47 @@ var mediaWikiDetail = map[Reason]string{
 	NoAcceptance:           mwNotApprovedFor,
 }
 
-// mediaWikiError returns what MediaWiki's Action API says of a refusal, for clients that read it: mwclient and
-// pywikibot act on the code, and on words of the text. The text quotes the wiki, and nothing of the request.
-func (d Decision) mediaWikiError(wiki string) mediaWikiError {
+// mediaWikiError returns the error of MediaWiki's Action API for a refusal, for
+// clients that read it: mwclient and pywikibot act on the code, and on words of
+// the text. The text quotes the wiki, and of the request a plain timestamp or
+// nonce.
+func (d Decision) mediaWikiError(wiki string, now time.Time) mediaWikiError {
+	const prefix = "The authorization headers in your request are "
 	switch d.Reason {
 	case WrongWiki, ConsumerWrongWiki:
-		return mediaWikiError{mwWrongWiki, "The authorization headers in your request are not valid for " + wiki}
+		return mediaWikiError{mwWrongWiki, prefix + "not valid for " + wiki, wiki}
 	case UnknownUser:
-		return mediaWikiError{mwInvalidUser, "The authorization headers in your request are for a user that does not exist here"}
+		return mediaWikiError{mwInvalidUser, prefix + "for a user that does not exist here", ""}
 	case UserLocked, UserBlocked:
-		return mediaWikiError{mwBlockedUser, "The authorization headers in your request are for a user who is blocked"}
+		return mediaWikiError{mwBlockedUser, prefix + "for a user who is blocked", ""}
 	case ConsumerNotUsable:
-		return mediaWikiError{mwNotApproved, "The app that you are trying to connect seems to be set up incorrectly. Contact its author for help."}
+		return mediaWikiError{mwNotApproved, "The app that you are trying to connect seems to be set up incorrectly. Contact its author for help.", ""}
 	}
 	detail, found := mediaWikiDetail[d.Reason]
 	if !found {
 		detail = strings.TrimSuffix(d.Reason.Detail(), ".")
 	}
-	return mediaWikiError{mwInvalid, "The authorization headers in your request are not valid: " + detail}
+	detail += d.quoted(now)
+	return mediaWikiError{mwInvalid, prefix + "not valid: " + detail, detail}
+}
+
+// quoted returns the end of MediaWiki's text that quotes the request. A value
+// that wikitext, HTML or a log might read otherwise is left out.
+func (d Decision) quoted(now time.Time) string {
+	if d.Sent == "" || !isPlain(d.Sent, quotable) || strings.Contains(d.Sent, "__") {
+		return ""
+	}
+	switch d.Reason {
+	case TimestampExpired:
+		return ", yours " + d.Sent + ", ours " + strconv.FormatInt(now.Unix(), 10)
+	case NonceUsed:
+		return ": " + d.Sent
+	}
+	return ""
+}
+
+// quotable reports whether a character is one of base64, of its URL-safe kind,
+// or unreserved in a URL. None of them is markup.
+func quotable(c rune) bool {
+	return isLetterOrDigit(c) || strings.ContainsRune("-._~+/=", c)
 }

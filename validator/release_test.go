@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -132,19 +133,40 @@ func TestConfigured(t *testing.T) {
 }
 
 func TestMediaWikiError(t *testing.T) {
-	for reason, want := range map[Reason]mediaWikiError{
-		BadSignature:      {"mwoauth-invalid-authorization", "The authorization headers in your request are not valid: Invalid signature"},
-		NonceUsed:         {"mwoauth-invalid-authorization", "The authorization headers in your request are not valid: Nonce already used"},
-		TokenExpired:      {"mwoauth-invalid-authorization", "The authorization headers in your request are not valid: Invalid access token"},
-		WrongWiki:         {"mwoauth-invalid-authorization-wrong-wiki", "The authorization headers in your request are not valid for enwiki"},
-		ConsumerWrongWiki: {"mwoauth-invalid-authorization-wrong-wiki", "The authorization headers in your request are not valid for enwiki"},
-		UnknownUser:       {"mwoauth-invalid-authorization-invalid-user", "The authorization headers in your request are for a user that does not exist here"},
-		UserBlocked:       {"mwoauth-invalid-authorization-blocked-user", "The authorization headers in your request are for a user who is blocked"},
-		ConsumerNotUsable: {"mwoauth-invalid-authorization-not-approved", "The app that you are trying to connect seems to be set up incorrectly. Contact its author for help."},
-		MissingGrant:      {"mwoauth-invalid-authorization", "The authorization headers in your request are not valid: A required grant is missing"},
+	const general = "The authorization headers in your request are not valid"
+	now := time.Unix(1700000000, 0)
+	for _, tt := range []struct {
+		reason            Reason
+		sent              string
+		code, info, param string
+	}{
+		{BadSignature, "", mwInvalid, general + ": Invalid signature", "Invalid signature"},
+		{BadSignature, "x", mwInvalid, general + ": Invalid signature", "Invalid signature"},
+		{NonceUsed, "aZ09-._~+/=", mwInvalid, general + ": Nonce already used: aZ09-._~+/=", "Nonce already used: aZ09-._~+/="},
+		{NonceUsed, strings.Repeat("n", 255), mwInvalid, general + ": Nonce already used: " + strings.Repeat("n", 255), "Nonce already used: " + strings.Repeat("n", 255)},
+		{TimestampExpired, "1400000000", mwInvalid, general + ": Expired timestamp, yours 1400000000, ours 1700000000", "Expired timestamp, yours 1400000000, ours 1700000000"},
+		{TokenExpired, "", mwInvalid, general + ": Invalid access token", "Invalid access token"},
+		{WrongWiki, "", mwInvalid + "-wrong-wiki", general + " for enwiki", "enwiki"},
+		{ConsumerWrongWiki, "", mwInvalid + "-wrong-wiki", general + " for enwiki", "enwiki"},
+		{UnknownUser, "", mwInvalid + "-invalid-user", "The authorization headers in your request are for a user that does not exist here", ""},
+		{UserBlocked, "", mwInvalid + "-blocked-user", "The authorization headers in your request are for a user who is blocked", ""},
+		{ConsumerNotUsable, "", mwInvalid + "-not-approved", "The app that you are trying to connect seems to be set up incorrectly. Contact its author for help.", ""},
+		{MissingGrant, "", mwInvalid, general + ": A required grant is missing", "A required grant is missing"},
 	} {
-		if got := (Decision{Reason: reason}).mediaWikiError("enwiki"); got != want {
-			t.Errorf("%v: %+v, want %+v", reason, got, want)
+		want := mediaWikiError{tt.code, tt.info, tt.param}
+		if got := (Decision{Reason: tt.reason, Sent: tt.sent}).mediaWikiError("enwiki", now); got != want {
+			t.Errorf("%v: %+v, want %+v", tt.reason, got, want)
+		}
+	}
+	// What might be markup, a line of a log, or very long is not quoted.
+	for _, sent := range []string{
+		"", "a b", "<b>", "a&b", `a"b`, "a'b", "[[a]]", "{{a}}", "a|b", "http://a", "a\nb", "a\x00b", "a\x7fb", "é", "a\u2028b", "a\xffb", "__TOC__", "<!--", "#a", "*a", "-{a}-",
+		strings.Repeat("n", 256),
+	} {
+		for reason, want := range map[Reason]string{NonceUsed: general + ": Nonce already used", TimestampExpired: general + ": Expired timestamp"} {
+			if got := (Decision{Reason: reason, Sent: sent}).mediaWikiError("enwiki", now); got.Info != want {
+				t.Errorf("%v of %q: %q", reason, sent, got.Info)
+			}
 		}
 	}
 	for reason := range mediaWikiDetail {

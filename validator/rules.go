@@ -82,7 +82,14 @@ func (h *hearing) decide() Decision {
 }
 
 func (c *Claim) decision(verdict Verdict, reason Reason) Decision {
-	return Decision{Verdict: verdict, Reason: reason, Protocol: c.Protocol, InQuery: c.InQuery, Consumer: c.consumer()}
+	d := Decision{Verdict: verdict, Reason: reason, Protocol: c.Protocol, InQuery: c.InQuery, Consumer: c.consumer()}
+	switch reason {
+	case TimestampExpired:
+		d.Sent = c.oauth[fieldTimestamp]
+	case NonceUsed:
+		d.Sent = c.oauth[fieldNonce]
+	}
+	return d
 }
 
 func (c *Claim) deny(reason Reason) Decision { return c.decision(Deny, reason) }
