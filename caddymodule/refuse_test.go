@@ -155,3 +155,39 @@ func TestRefusalsOfMediaWiki(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusalsInTheFormatAskedFor reads the format of a refusal from query and
+// form, as MediaWiki does.
+func TestRefusalsInTheFormatAskedFor(t *testing.T) {
+	const (
+		urlencoded = "application/x-www-form-urlencoded"
+		multipart  = "multipart/form-data; boundary=b"
+		part       = "--b\r\nContent-Disposition: form-data; name=\"format\"\r\n\r\nxml\r\n--b--\r\n"
+		info       = "The authorization headers in your request are not valid: Nonce already used: n1"
+		help       = "See https://www.mediawiki.org/wiki/OAuth for how requests are authorized."
+		xml        = `<?xml version="1.0"?><api><error code="mwoauth-invalid-authorization" info="` + info + `" xml:space="preserve">` + help + `</error></api>`
+	)
+	for _, test := range []struct{ method, query, contentType, body, wantType, want string }{
+		{"GET", "?format=xml", "", "", "text/xml; charset=utf-8", xml},
+		{"POST", "", urlencoded, "action=edit&format=xml", "text/xml; charset=utf-8", xml},
+		{"POST", "?format=json", multipart, part, "text/xml; charset=utf-8", xml},
+		{"POST", "?format=json", urlencoded, "formatversion=2", "application/json; charset=utf-8", `{"error":{"code":"mwoauth-invalid-authorization","info":"` + info + `","docref":"` + help + `"}}`},
+		{"GET", "?format=none", "", "", "text/plain; charset=utf-8", ""},
+	} {
+		d := deny(validator.NonceUsed)
+		d.Sent = "n1"
+		s := newShell(t, &Handler{Errors: errorsMediaWiki}, d)
+		r := httptest.NewRequest(test.method, "/w/api.php"+test.query, strings.NewReader(test.body))
+		if test.contentType != "" {
+			r.Header.Set("Content-Type", test.contentType)
+		}
+		response, err := s.serve(t, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != test.wantType || string(body) != test.want {
+			t.Errorf("%s %s %s: %d %q %s %v", test.method, test.query, test.body, response.StatusCode, response.Header.Get("Content-Type"), body, err)
+		}
+	}
+}

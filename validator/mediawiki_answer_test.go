@@ -96,3 +96,26 @@ func TestWriteMediaWikiOfEachReason(t *testing.T) {
 		}
 	}
 }
+
+// TestSent names the timestamp or nonce that a refusal is about, and nothing of
+// the request for another reason.
+func TestSent(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(s *scene)
+		reason Reason
+		want   string
+	}{
+		{"timestamp", func(s *scene) { s.now = testNow.Add(time.Hour) }, TimestampExpired, "1700000000"},
+		{"timestamp that no memory takes", func(s *scene) { s.nonces.err = ErrNonceExpired }, TimestampExpired, "1700000000"},
+		{"nonce", func(s *scene) { s.nonces.seen = map[string]bool{consumerKey + " " + accessToken + " abc123": true} }, NonceUsed, "abc123"},
+		{"signature", func(s *scene) { s.creds.TokenSecret = "x" }, BadSignature, ""},
+		{"none", func(*scene) {}, OK, ""},
+	} {
+		s := newScene()
+		tt.change(s)
+		if d := s.run(t); d.Reason != tt.reason || d.Sent != tt.want {
+			t.Errorf("%s: %v, %q", tt.name, d.Reason, d.Sent)
+		}
+	}
+}

@@ -203,9 +203,8 @@ func skipPHP(text string) (rest string, ok bool) {
 	return rest, true
 }
 
-// TestAnswerOfEachReason writes the error of each reason in each format: the
-// texts have nothing that one of the formats would have to escape, apart from an
-// apostrophe.
+// TestAnswerOfEachReason writes the error of each reason in each format. No text
+// has characters that are markup in wikitext or HTML.
 func TestAnswerOfEachReason(t *testing.T) {
 	for _, reason := range Reasons()[1:] {
 		d := Decision{Reason: reason, Sent: "1"}

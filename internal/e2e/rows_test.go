@@ -23,7 +23,7 @@ var classes = []string{
 	"Form bodies", "Standard-library parsers", "Nonce ignored or raced", "Nonce scope and exhaustion",
 	"Nonces that are costly to keep", "A step of the clock", "Timing", "Secret leak",
 	"Response caching", "Leak per reload; reload under load", "Configuration tied to the store", "Values in headers",
-	"CORS preflights", "CORS headers", "Signed over the rewritten URL", "Upgrades and other protocols", "Clients that sign otherwise",
+	"CORS preflights", "CORS headers", "Reflected input", "Signed over the rewritten URL", "Upgrades and other protocols", "Clients that sign otherwise",
 }
 
 var (
