@@ -17,15 +17,19 @@ const maxAnswerForm = 64 << 10
 // answerParams are the parameters of a request to api.php that shape the answer
 // to it, errors included.
 type answerParams struct {
-	Format      string // json, php, xml, none or raw
-	Page        bool   // the answer is an HTML page that shows the format
-	Version2    bool   // formatversion 2 or latest
+	// Format is json, php, xml, none or raw. With Page the answer is an HTML page
+	// that shows it.
+	Format string
+	Page   bool
+	// Version2 stands for formatversion 2 and latest.
+	Version2    bool
 	ErrorFormat string // bc, plaintext, wikitext, html, raw or none
 	Callback    *string
 	RequestID   *string
-	Timestamp   bool   // the answer tells the time
-	Namespace   bool   // the XML names its namespace
-	Suppressed  bool   // MediaWiki would not have logged anybody in
+	Timestamp   bool // curtimestamp
+	Namespace   bool // includexmlnamespace
+	// Suppressed says that MediaWiki would not have logged anybody in.
+	Suppressed bool
 }
 
 // readAnswerParams reads them as MediaWiki does: from query and form by PHP's

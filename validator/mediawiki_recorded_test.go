@@ -68,7 +68,7 @@ func TestAnswersAsRecorded(t *testing.T) {
 	compared, warnings := 0, 0
 	for _, answer := range apianswers.Load(t).Answers {
 		for _, request := range answer.Requests {
-			r, err := request.HTTP("http://wiki.example/w/api.php")
+			r, err := request.HTTP(t.Context(), "http://wiki.example/w/api.php")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,6 +3,7 @@
 package apianswers
 
 import (
+	"context"
 	_ "embed"
 	"encoding/json"
 	"net/http"
@@ -42,8 +43,8 @@ type Request struct {
 }
 
 // HTTP returns the request for the API at an address.
-func (r Request) HTTP(api string) (*http.Request, error) {
-	request, err := http.NewRequest(r.Method, api+"?"+r.Query, strings.NewReader(r.Body))
+func (r Request) HTTP(ctx context.Context, api string) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, r.Method, api+"?"+r.Query, strings.NewReader(r.Body))
 	if err == nil && r.ContentType != "" {
 		request.Header.Set("Content-Type", r.ContentType)
 	}

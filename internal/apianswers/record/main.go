@@ -1,9 +1,9 @@
 // Command record installs a MediaWiki in a directory of its own, lets its API
-// fail in many formats, and writes the answers to standard output. It needs the
-// Debian packages mediawiki, php-cli, php-sqlite3, php-mbstring, php-xml and
-// php-intl, and is run by hand:
+// fail in many formats, and writes the answers to the testdata of apianswers. It
+// needs the Debian packages mediawiki, php-cli, php-sqlite3, php-mbstring,
+// php-xml and php-intl, and is run by hand in the root of the module:
 //
-//	go run ./internal/apianswers/record > internal/apianswers/testdata/mediawiki-1.39.json
+//	go run ./internal/apianswers/record
 //
 // The errors are thrown where the OAuth extension throws its own, in the hook
 // ApiBeforeMain, with its messages. The text behind each error that names the
@@ -11,6 +11,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +30,10 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/loopback"
 )
 
-const mediaWiki = "/usr/share/mediawiki"
+const (
+	mediaWiki = "/usr/share/mediawiki"
+	output    = "internal/apianswers/testdata/mediawiki-1.39.json"
+)
 
 const messages = `{
 "record-docref": "See https://www.mediawiki.org/wiki/OAuth for how requests are authorized.",
@@ -74,7 +78,7 @@ func run() (err error) {
 	if err := install(dir, addr); err != nil {
 		return err
 	}
-	server := exec.Command("php", "-S", addr, "-t", mediaWiki)
+	server := exec.CommandContext(context.Background(), "php", "-S", addr, "-t", mediaWiki) //nolint:gosec // an address of our own
 	server.Env = append(os.Environ(), "MW_CONFIG_FILE="+filepath.Join(dir, "LocalSettings.php"))
 	if err := server.Start(); err != nil {
 		return err
@@ -114,12 +118,11 @@ func write(recording apianswers.Recording) error {
 		return err
 	}
 	lines := strings.NewReplacer(`{"Method":`, "\n"+`{"Method":`, `{"Status":`, "\n"+`{"Status":`).Replace(string(text))
-	_, err = fmt.Println(lines)
-	return err
+	return os.WriteFile(output, []byte(lines+"\n"), 0o600)
 }
 
 func install(dir, addr string) error {
-	cmd := exec.Command("php", mediaWiki+"/maintenance/install.php", "--dbtype", "sqlite", "--dbpath", dir, "--dbname", "wiki",
+	cmd := exec.CommandContext(context.Background(), "php", mediaWiki+"/maintenance/install.php", "--dbtype", "sqlite", "--dbpath", dir, "--dbname", "wiki", //nolint:gosec // a directory of our own
 		"--server", "http://"+addr, "--scriptpath", "", "--pass", "of-no-use-to-anybody", "--confpath", dir, "--skins", "", "Wiki", "Admin")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -132,7 +135,7 @@ func install(dir, addr string) error {
 	if err := os.WriteFile(filepath.Join(i18n, "en.json"), []byte(messages), 0o600); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "LocalSettings.php"), os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(filepath.Join(dir, "LocalSettings.php"), os.O_APPEND|os.O_WRONLY, 0) //nolint:gosec // a directory of our own
 	if err != nil {
 		return err
 	}
@@ -144,20 +147,33 @@ func install(dir, addr string) error {
 func waitForVersion(api string) (string, error) {
 	var last error
 	for range 50 {
-		response, err := http.Get(api + "?action=query&meta=siteinfo&format=json")
+		body, err := get(api + "?action=query&meta=siteinfo&format=json")
+		var info struct {
+			Query struct{ General struct{ Generator string } }
+		}
 		if err == nil {
-			var info struct {
-				Query struct{ General struct{ Generator string } }
-			}
-			err = errors.Join(json.NewDecoder(response.Body).Decode(&info), response.Body.Close())
-			if err == nil && info.Query.General.Generator != "" {
-				return info.Query.General.Generator, nil
-			}
+			err = json.Unmarshal(body, &info)
+		}
+		if err == nil && info.Query.General.Generator != "" {
+			return info.Query.General.Generator, nil
 		}
 		last = err
 		time.Sleep(100 * time.Millisecond)
 	}
 	return "", fmt.Errorf("the wiki does not answer: %w", last)
+}
+
+func get(url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(response.Body)
+	return body, errors.Join(err, response.Body.Close())
 }
 
 var (
@@ -168,7 +184,7 @@ var (
 // ask sends a request, and returns the answer without the time.
 func ask(api string, c errorCase) (apianswers.Answer, error) {
 	answer := apianswers.Answer{Header: map[string]string{}, Error: c.thrown}
-	request, err := c.request.HTTP(api)
+	request, err := c.request.HTTP(context.Background(), api)
 	if err != nil {
 		return answer, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/apianswers"
@@ -59,17 +60,20 @@ func choices(name string, values ...string) []string {
 	return all
 }
 
-func products(params ...[]string) (all [][]string) {
-	if len(params) == 0 {
-		return [][]string{nil}
-	}
-	for _, first := range params[0] {
-		for _, others := range products(params[1:]...) {
-			if first != "" {
-				others = append([]string{first}, others...)
+func products(params ...[]string) [][]string {
+	all := [][]string{nil}
+	for _, values := range params {
+		var longer [][]string
+		for _, chosen := range all {
+			for _, value := range values {
+				if value == "" {
+					longer = append(longer, chosen)
+				} else {
+					longer = append(longer, append(slices.Clone(chosen), value))
+				}
 			}
-			all = append(all, others)
 		}
+		all = longer
 	}
 	return all
 }
