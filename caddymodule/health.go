@@ -74,3 +74,26 @@ func isMismatch(err error) bool {
 	_, mismatch := errors.AsType[*store.SchemaError](err)
 	return mismatch
 }
+
+// tell logs what the store says of its servers and tables. The store says each thing once.
+func (d *database) tell(e store.Event) {
+	log := d.log.Load()
+	if log == nil {
+		return
+	}
+	var fields []zap.Field
+	if e.Wiki != "" {
+		fields = append(fields, zap.String("wiki", e.Wiki))
+	}
+	if e.Server != "" {
+		fields = append(fields, zap.String("server", e.Server))
+	}
+	if e.Err != nil {
+		fields = append(fields, zap.Error(e.Err))
+	}
+	if e.Trouble {
+		log.Warn(e.Text, fields...)
+		return
+	}
+	log.Info(e.Text, fields...)
+}

@@ -112,3 +112,52 @@ func TestAMismatchThroughCaddy(t *testing.T) {
 		}
 	}
 }
+
+// Through Caddy: a wiki id that the tables contradict is one line of the log,
+// over reloads too.
+func TestAWrongWikiIDThroughCaddy(t *testing.T) {
+	s := newSite(t)
+	db, err := sql.Open("sqlite", filepath.Join(s.dir, "wiki.sqlite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(t.Context(), "UPDATE oauth_registered_consumer SET oarc_wiki = 'mywiki'"); err != nil {
+		t.Fatal(err)
+	}
+	const line = "no app is registered for this wiki id, but some are for mywiki"
+	count := func() int {
+		content, err := os.ReadFile(filepath.Join(s.dir, "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(content), line)
+	}
+	for i := range 3 {
+		s.load(t, fmt.Sprintf("realm %d\ncache {\n\tttl %ds\n}", i, i+1), "")
+		for range 3 {
+			response, _ := do(t, s.signed(t, http.MethodGet, "/", nil))
+			if response.StatusCode == http.StatusOK {
+				t.Fatal("an app for another wiki passes")
+			}
+		}
+		eventually(t, func() bool { return count() > 0 })
+	}
+	if n := count(); n != 1 {
+		t.Errorf("%d times %q, want once", n, line)
+	}
+}
+
+func TestEventsAreLogged(t *testing.T) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	d := new(database)
+	d.tell(store.Event{Text: "nobody listens"})
+	d.log.Store(zap.New(core))
+	d.tell(store.Event{Trouble: true, Text: "bad", Server: "tcp(db:3306)", Wiki: "enwiki", Err: errors.New("refused")})
+	d.tell(store.Event{Text: "good", Server: "tcp(db:3306)"})
+	got := logs.AllUntimed()
+	if len(got) != 2 || got[0].Level != zapcore.WarnLevel || got[1].Level != zapcore.InfoLevel ||
+		got[0].ContextMap()["server"] != "tcp(db:3306)" || got[0].ContextMap()["wiki"] != "enwiki" || got[0].ContextMap()["error"] != "refused" {
+		t.Errorf("logged %+v", got)
+	}
+}

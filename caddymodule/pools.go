@@ -30,6 +30,9 @@ var (
 type database struct {
 	*store.Pool
 	health health
+	// log is the logger of the newest configuration: the pool outlives those
+	// before.
+	log atomic.Pointer[zap.Logger]
 }
 
 func (d *database) Destruct() error { return d.Close() }
@@ -107,7 +110,7 @@ func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
 		}
 	}()
 
-	d, err := s.takeDatabase(l, s.database)
+	d, err := s.takeDatabase(l, s.database, log)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -125,7 +128,7 @@ func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
 
 	var central *store.Pool
 	if s.central != nil {
-		d, err := s.takeDatabase(l, *s.central)
+		d, err := s.takeDatabase(l, *s.central, log)
 		if err != nil {
 			return nil, fmt.Errorf("users centralauth: %w", err)
 		}
@@ -136,7 +139,7 @@ func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
 	for _, w := range s.served {
 		w.place.CentralAuthServer = central
 		if w.server != nil {
-			own, err := s.takeDatabase(l, *w.server)
+			own, err := s.takeDatabase(l, *w.server, log)
 			if err != nil {
 				return nil, fmt.Errorf("wiki %s: %w", w.place.ID, err)
 			}
@@ -172,11 +175,17 @@ func take[T caddy.Destructor](l *lease, pool *caddy.UsagePool, key string, const
 }
 
 // takeDatabase takes the connections to a server.
-func (s *settings) takeDatabase(l *lease, c store.Config) (*database, error) {
-	return take(l, databases, s.databaseKey(c), func() (*database, error) {
-		p, err := store.Open(c)
-		return &database{Pool: p}, err
+func (s *settings) takeDatabase(l *lease, c store.Config, log *zap.Logger) (*database, error) {
+	d, err := take(l, databases, s.databaseKey(c), func() (_ *database, err error) {
+		d := new(database)
+		c.Notify = d.tell
+		d.Pool, err = store.Open(c)
+		return d, err
 	})
+	if err == nil {
+		d.log.Store(log)
+	}
+	return d, err
 }
 
 func (s *settings) databaseKey(c store.Config) string {
