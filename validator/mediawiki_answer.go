@@ -35,7 +35,7 @@ func WriteMediaWiki(w http.ResponseWriter, r *http.Request, d Decision, site Med
 	e := d.mediaWikiError(site.Wiki, now)
 	switch segments := strings.Split(path, "/"); {
 	case segments[len(segments)-1] == "api.php":
-		writeActionAPI(w, r, &d, e, readAnswerParams(r, query), now)
+		writeActionAPI(w, r, &d, e, readAnswerParams(w, r, query), now)
 	case slices.Contains(segments, "rest.php") && site.Release >= 44:
 		body := restError{e.Code, map[string]string{"en": e.Info}, http.StatusForbidden, http.StatusText(http.StatusForbidden)}
 		writeREST(w, r, &d, body)

@@ -36,8 +36,8 @@ type answerParams struct {
 // rules, where a name in the form replaces the one in the query. Without a
 // format MediaWiki shows JSON in a page. If there is a form that cannot be
 // read, JSON is the better guess, because programs send forms.
-func readAnswerParams(r *http.Request, query string) answerParams {
-	form, read := readAnswerForm(r)
+func readAnswerParams(w http.ResponseWriter, r *http.Request, query string) answerParams {
+	form, read := readAnswerForm(w, r)
 	sent := sentParams{form, phpGet(query)}
 	p := answerParams{Format: "json", Page: read, ErrorFormat: "bc"}
 	switch format := sent.text("format"); format {
@@ -121,7 +121,7 @@ func (s sentParams) text(name string) string {
 
 // readAnswerForm returns the parameters of the form in the body, and whether
 // all of them could be read. A body that is not a form has none.
-func readAnswerForm(r *http.Request) (form *phpArray, read bool) {
+func readAnswerForm(_ http.ResponseWriter, r *http.Request) (form *phpArray, read bool) {
 	mediaType, boundary := answerFormType(r)
 	if mediaType == "" {
 		return new(phpArray), true

@@ -98,13 +98,17 @@ func FuzzMediaWikiAnswer(f *testing.F) {
 		f.Fatalf("%d seeds", seeds)
 	}
 	f.Add("format=xml&requestid=]]>", urlencoded, "", "<script>")
+	for _, id := range []string{"%01", "%0d%0a", "%ff", "%C3%A9", "%7F", "%E2%80%A8"} {
+		f.Add("format=json&requestid="+id, "", "", "1")
+		f.Add("format=xml&requestid="+id, "", "", "1")
+	}
 	f.Fuzz(func(t *testing.T, query, contentType, body, sent string) {
 		r := httptest.NewRequest(http.MethodPost, "/w/api.php", strings.NewReader(body))
 		r.Header["Content-Type"] = []string{contentType}
 		d := Decision{Reason: NonceUsed, Sent: sent}
 		e := d.mediaWikiError("enwiki", time.Unix(0, 0))
-		p := readAnswerParams(r, query)
 		w := httptest.NewRecorder()
+		p := readAnswerParams(w, r, query)
 		writeActionAPI(w, r, &d, e, p, time.Unix(0, 0))
 		checkAnswer(t, &p, e, w)
 	})
@@ -123,6 +127,9 @@ func checkAnswer(t *testing.T, p *answerParams, e mediaWikiError, w *httptest.Re
 		var ok bool
 		if text, ok = pageText(text); !ok || mediaType != "text/html" {
 			t.Fatalf("%s: not a page: %s", mediaType, w.Body)
+		}
+		if policy := w.Header().Get("Content-Security-Policy"); policy != "default-src 'none'; frame-ancestors 'none'" {
+			t.Fatalf("Content-Security-Policy: %q", policy)
 		}
 	}
 	if p.Callback != nil {
@@ -217,7 +224,7 @@ func TestAnswerOfEachReason(t *testing.T) {
 				query := url.Values{"format": {format}, "errorformat": {errorFormat}}.Encode()
 				r := httptest.NewRequest(http.MethodGet, "/w/api.php?"+query, nil)
 				w := httptest.NewRecorder()
-				p := readAnswerParams(r, query)
+				p := readAnswerParams(w, r, query)
 				writeActionAPI(w, r, &d, e, p, time.Now())
 				checkAnswer(t, &p, e, w)
 				if errorFormat != "none" && format != "none" && !bytes.Contains(w.Body.Bytes(), []byte(e.Param)) {

@@ -77,7 +77,7 @@ func TestAnswersAsRecorded(t *testing.T) {
 				warnings++
 			}
 			w := httptest.NewRecorder()
-			writeActionAPI(w, r, &Decision{Reason: BadSignature}, recordedError(answer.Error), readAnswerParams(r, r.URL.RawQuery), now)
+			writeActionAPI(w, r, &Decision{Reason: BadSignature}, recordedError(answer.Error), readAnswerParams(w, r, r.URL.RawQuery), now)
 			got := w.Body.String()
 			if answer.Page && r.Method != http.MethodHead {
 				var page bool
