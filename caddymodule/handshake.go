@@ -122,7 +122,10 @@ func (h *Handler) leavesToWiki(r *http.Request, wiki string) bool {
 		return false
 	}
 	method, target := originalTarget(r)
-	request := wikipath.Request{Method: method, Target: target, Header: r.Header, Form: validator.FormReader(r)}
+	request := wikipath.Request{Method: method, Target: target, Header: r.Header}
+	if r.ContentLength != 0 {
+		request.Form = validator.FormReader(r)
+	}
 	_, found := h.handshake.Endpoint(&request)
 	return found
 }

@@ -79,22 +79,26 @@ func (t *titles) addPair(pair string, split bool, pages *pageNames) bool {
 // addForm takes the titles of the body. PHP reads a multipart form too, in a
 // way of its own, so that every body but a short, plain form fails.
 func (t *titles) addForm(r *Request, pages *pageNames) bool {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		return r.Form == nil
-	case http.MethodPost:
-	default:
+	post := r.Method == http.MethodPost
+	switch {
+	case !post && r.Method != http.MethodGet && r.Method != http.MethodHead:
 		return false
-	}
-	if r.Form == nil {
+	case r.Form == nil:
 		return true
+	case post && isPlainForm(r.Header):
+		form, err := r.Form(MaxForm)
+		return err == nil && t.addPairs(string(form), pages)
+	default:
+		// The length of an empty body may be unknown.
+		_, err := r.Form(0)
+		return err == nil
 	}
-	types := r.Header["Content-Type"]
-	if len(types) != 1 || !isForm(types[0]) || len(r.Header["Content-Encoding"]) > 0 {
-		return false
-	}
-	form, err := r.Form(MaxForm)
-	return err == nil && t.addPairs(string(form), pages)
+}
+
+// isPlainForm reports whether a body is a form as PHP and others read it.
+func isPlainForm(h http.Header) bool {
+	types := h["Content-Type"]
+	return len(types) == 1 && isForm(types[0]) && len(h["Content-Encoding"]) == 0
 }
 
 // isForm reports whether PHP parses a body of a content type as URL-encoded.

@@ -33,6 +33,10 @@ type Options struct {
 	Sites   string
 	Servers string // further lines of the global option servers
 
+	// Recipe is a whole Caddyfile of the documentation, in place of all that
+	// the options above say of the configuration.
+	Recipe string
+
 	LogFormat string // what follows format in the global option log; default: json
 	LogLevel  string // default: DEBUG
 }
@@ -104,6 +108,9 @@ func load(caddyfile string) error {
 // caddyfile is the whole configuration, with other lines of the directive.
 func (g *Gateway) caddyfile(tb testing.TB, settings ...string) string {
 	tb.Helper()
+	if g.options.Recipe != "" {
+		return g.recipe(tb)
+	}
 	p, c := ports(), siteCertificate()
 	return strings.NewReplacer(
 		"{$HTTP}", p.http, "{$HTTPS}", p.https, "{$HTTP2}", p.second, "{$METRICS}", p.metrics,
