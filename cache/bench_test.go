@@ -12,7 +12,7 @@ import (
 func BenchmarkFactsHit(b *testing.B) {
 	c := newCache(b, Config{Size: 64 << 20, TTL: 24 * time.Hour})
 	next := answering(true)
-	s := c.Store(next, strings.Repeat("i", 64))
+	s := c.Store(next, strings.Repeat("i", 64), nil)
 	k := validator.Key{Wiki: "enwiki", Protocol: validator.OAuth1, Consumer: strings.Repeat("c", 32), Token: strings.Repeat("t", 32)}
 	mustLookup(b, s, k)
 	settle(c)

@@ -48,6 +48,8 @@ type Cache struct {
 	flights map[digest]*flight
 	held    [2]int64 // bytes of finished flights, negative and positive
 	budget  int64    // bound of each
+	failed  map[digest]failedKey
+	swept   int64 // when failed was last searched for what has ended
 }
 
 // New returns an empty cache. It has background goroutines until it is closed.
@@ -71,6 +73,7 @@ func New(cfg Config) (*Cache, error) {
 		cfg:     cfg,
 		epoch:   cfg.Now(),
 		flights: map[digest]*flight{},
+		failed:  map[digest]failedKey{},
 		budget:  sixteenth / 2,
 	}
 	var err error
@@ -108,6 +111,7 @@ func (c *Cache) Purge() {
 	c.generation.Add(1)
 	c.flights = map[digest]*flight{}
 	c.held = [2]int64{}
+	clear(c.failed)
 	c.mu.Unlock()
 	c.facts.clear()
 	c.negative.clear()
@@ -124,3 +128,6 @@ func (c *Cache) Close() {
 
 // clock returns nanoseconds since the start, which a step of the wall clock does not touch.
 func (c *Cache) clock() int64 { return int64(c.cfg.Now().Sub(c.epoch)) }
+
+// time returns a point of the clock as a time, which all caches agree on.
+func (c *Cache) time(ns int64) time.Time { return c.epoch.Add(time.Duration(ns)) }

@@ -36,7 +36,7 @@ func TestConfigErrors(t *testing.T) {
 
 func TestStats(t *testing.T) {
 	c := newCache(t, config())
-	s := c.Store(answering(true), "id")
+	s := c.Store(answering(true), "id", nil)
 	tokens := c.Tokens(&fakeTokens{token: validator.Token{Expires: 1e308}}, "keys")
 	for range 3 {
 		mustLookup(t, s, key(1))
@@ -61,7 +61,7 @@ func TestClosedCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, config())
 		next, jwt := answering(true), &fakeTokens{token: validator.Token{Expires: 1e308}}
-		s, tokens := c.Store(next, "id"), c.Tokens(jwt, "keys")
+		s, tokens := c.Store(next, "id", nil), c.Tokens(jwt, "keys")
 		mustLookup(t, s, key(1))
 		tokens.Verify("a.b.c")
 		settle(c)
@@ -85,8 +85,8 @@ func TestClosedCache(t *testing.T) {
 func TestCloseAndPurgeInUse(t *testing.T) {
 	for range 20 {
 		c := newCache(t, config())
-		s := c.Store(answering(true), "id")
-		negative := c.Store(answering(false), "negative")
+		s := c.Store(answering(true), "id", nil)
+		negative := c.Store(answering(false), "negative", nil)
 		tokens := c.Tokens(&fakeTokens{token: validator.Token{Expires: 1e308}}, "keys")
 		var wg sync.WaitGroup
 		for g := range 4 {

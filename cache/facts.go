@@ -8,22 +8,33 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// Store returns next with the cache in front of it. Stores of one identity share their entries: it names
-// everything beside the key that facts depend on (server, databases, prefix, release, source of users).
-// While next fails, it is asked once a second; until it answers, positive facts are used up to MaxStale beyond
-// their TTL, and everything else is next's error at once.
-func (c *Cache) Store(next validator.Store, identity string) validator.Store {
-	return &store{cache: c, next: next, prefix: appendPart(appendPart(nil, kindFacts), identity)}
+// Store returns next with the cache in front of it; it is a [validator.Refresher].
+// Stores of one identity share their entries: it names everything besides the
+// key that facts depend on (server, databases, prefix, release, source of users,
+// configured consumers). Nil servers are servers of this Store alone.
+//
+// While its servers or tables fail, next is asked once a second; until it
+// answers, positive facts are used up to MaxStale beyond their TTL, and
+// everything else is next's error at once.
+func (c *Cache) Store(next validator.Store, identity string, servers *Servers) validator.Store {
+	if servers == nil {
+		servers = NewAdmission().Servers("")
+	}
+	s := &store{cache: c, next: next, prefix: appendPart(appendPart(nil, kindFacts), identity), servers: servers}
+	for i := range s.tables {
+		s.tables[i].threshold = 1
+	}
+	return s
 }
 
 type store struct {
-	cache  *Cache
-	next   validator.Store
-	prefix []byte
-
-	// Guarded by cache.mu.
-	running int     // queries under way
-	outage  *outage // nil: the last query was answered
+	cache   *Cache
+	next    validator.Store
+	prefix  []byte
+	servers *Servers
+	// tables knows of each protocol whether its tables fail; guarded by the
+	// mutex of servers.admission.
+	tables [validator.OAuth2 + 1]breaker
 }
 
 func (s *store) Lookup(ctx context.Context, key validator.Key) (validator.Facts, error) {
@@ -37,7 +48,12 @@ func (s *store) Lookup(ctx context.Context, key validator.Key) (validator.Facts,
 	if e, fresh := c.negative.get(&d, generation, now); fresh {
 		return e.value, nil
 	}
-	return s.ask(ctx, key, d, known)
+	return s.ask(ctx, &key, d, known)
+}
+
+// entry makes an entry of facts that were asked for at began.
+func (c *Cache) entry(d digest, generation uint64, began int64, facts validator.Facts) *entry[validator.Facts] {
+	return &entry[validator.Facts]{d, generation, began, c.freshUntil(began, facts.Positive()), facts}
 }
 
 // keep stores an answer.

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,44 +14,32 @@ import (
 const (
 	// grace is how long a finished flight answers by itself: ristretto stores later, or not at all.
 	grace = 100 * time.Millisecond
-	// probeEvery is how often a store is asked that failed the last time.
-	probeEvery = time.Second
-	// maxRunning bounds the queries under way for keys that are not cached. Beyond it a flood of random
-	// tokens would fill the store's queue until queries time out, and so look like an outage.
-	maxRunning = 1024
 	// maxFlight bounds a query of a store that does not do so itself.
 	maxFlight = time.Minute
 )
 
-var (
-	errBusy     = errors.New("too many lookups at once")
-	errNoAnswer = errors.New("store gave no answer")
-)
+var errNoAnswer = errors.New("store gave no answer")
 
 // flight is one query for any number of waiters.
 type flight struct {
-	done chan struct{} // closed when answer or err is set
+	done  chan struct{} // closed when answer or err is set
+	key   validator.Key // of the first waiter
+	began int64         // by Cache.clock
+	place place
 	// answer is also read under Cache.mu, while done is still open: nil until the store answered.
 	answer *entry[validator.Facts]
 	err    error
 	cost   int64
 }
 
-// outage is the state of a store whose last query failed.
-type outage struct {
-	err  error
-	next int64 // when it may be asked again, by Cache.clock
-}
-
-// ask joins the flight for a key, or starts it. known is what is cached, no longer fresh; nil: nothing.
-func (s *store) ask(ctx context.Context, key validator.Key, d digest, known *entry[validator.Facts]) (validator.Facts, error) {
-	f, probe, err := s.join(key, d, known)
-	switch {
-	case err != nil:
-	case probe && s.cache.usable(known):
-		// Who can do without the answer does not wait for a store that may be gone.
-		return known.value, nil
-	default:
+// ask answers a lookup that the cache cannot answer. known is what is cached, no
+// longer fresh; nil: nothing.
+func (s *store) ask(ctx context.Context, key *validator.Key, d digest, known *entry[validator.Facts]) (validator.Facts, error) {
+	if !s.cache.usable(known) {
+		known = nil
+	}
+	f, err := s.join(key, d, known)
+	if f != nil {
 		select {
 		case <-f.done:
 		case <-ctx.Done():
@@ -66,43 +55,82 @@ func (s *store) ask(ctx context.Context, key validator.Key, d digest, known *ent
 	return validator.Facts{}, err
 }
 
-// usable says whether an entry that is no longer fresh may be served while the store fails.
+// usable reports whether an entry that is no longer fresh may be served while the store fails.
 func (c *Cache) usable(e *entry[validator.Facts]) bool {
 	return e != nil && c.clock() < e.until+int64(c.cfg.MaxStale)
 }
 
-// join returns the flight for a key, and whether it was begun just now to see if the store is back. An error
-// means that the store is not to be asked now.
-func (s *store) join(key validator.Key, d digest, known *entry[validator.Facts]) (f *flight, probe bool, err error) {
-	c := s.cache
+// join returns the flight that the lookup of a key waits for; it may begin just
+// now. Nil means that the lookup does not wait: it is answered by known, or
+// without that by the error.
+func (s *store) join(key *validator.Key, d digest, known *entry[validator.Facts]) (*flight, error) {
+	c, a := s.cache, s.servers.admission
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock()
-	f = c.flights[d]
+	f := c.current(d, now)
+	if f != nil && f.answer != nil {
+		return f, nil
+	}
+	failing, err := c.failure(&d, now)
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	server, table := &s.servers.breaker, &s.tables[key.Protocol]
+	at := c.time(now)
+	mayAsk, probe := server.admits(&d, at)
+	mayAskTable, probeTable := table.admits(&d, at)
+	if err := cmp.Or(server.outage, table.outage); err != nil && (f != nil || !mayAsk || !mayAskTable) {
+		return nil, err
+	}
+	// A lookup that can do without the answer does not wait for a store that
+	// fails, or that has a backlog to work off.
+	waits := known == nil
+	backlog := false
+	if known != nil {
+		until := c.time(known.until)
+		backlog = server.missed(until, at, c.cfg.MaxStale) || table.missed(until, at, c.cfg.MaxStale)
+		waits = !failing && !probe && !probeTable && !backlog
+	}
+	if f == nil {
+		p := place{class: refresh, backlog: backlog, source: sourceOf(key.Client)}
+		if known == nil {
+			p.class = a.classify(key)
+		}
+		if !a.take(p) {
+			return nil, errBusy
+		}
+		if probe {
+			server.probed(&d, at)
+		}
+		if probeTable {
+			table.probed(&d, at)
+		}
+		f = s.start(key, d, now, p)
+	}
+	if !waits {
+		return nil, nil
+	}
+	return f, nil
+}
+
+// current returns the flight of a key that is under way or in its grace. The caller holds mu.
+func (c *Cache) current(d digest, now int64) *flight {
+	f := c.flights[d]
 	if f != nil && f.answer != nil && now >= f.answer.until {
 		c.forget(d, f)
-		f = nil
+		return nil
 	}
-	switch {
-	case f != nil && (f.answer != nil || s.outage == nil):
-		return f, false, nil
-	case s.outage == nil && known == nil && s.running >= maxRunning:
-		return nil, false, errBusy
-	case s.outage == nil:
-		return s.start(key, d, now), false, nil
-	case f != nil || now < s.outage.next:
-		return nil, false, s.outage.err
-	}
-	s.outage.next = now + int64(probeEvery)
-	return s.start(key, d, now), true, nil
+	return f
 }
 
 // start begins a query that no waiter can cancel. The caller holds mu.
-func (s *store) start(key validator.Key, d digest, now int64) *flight {
+func (s *store) start(key *validator.Key, d digest, now int64, p place) *flight {
 	c := s.cache
-	f := &flight{done: make(chan struct{})}
+	f := &flight{done: make(chan struct{}), key: *key, began: now, place: p}
 	c.flights[d] = f
-	s.running++
 	generation := c.generation.Load()
 	go func() {
 		var facts validator.Facts
@@ -113,13 +141,13 @@ func (s *store) start(key validator.Key, d digest, now int64) *flight {
 			}
 			var e *entry[validator.Facts]
 			if err == nil {
-				e = &entry[validator.Facts]{d, generation, c.freshUntil(now, facts.Positive()), facts}
+				e = c.entry(d, generation, now, facts)
 			}
 			s.finish(f, d, e, err)
 		}()
 		ctx, cancel := context.WithTimeout(context.Background(), maxFlight)
 		defer cancel()
-		facts, err = s.next.Lookup(ctx, key)
+		facts, err = s.next.Lookup(ctx, f.key)
 	}()
 	return f
 }
@@ -139,15 +167,7 @@ func (s *store) finish(f *flight, d digest, e *entry[validator.Facts], err error
 		f.cost = factsCost(&e.value)
 	}
 	c.mu.Lock()
-	s.running--
-	if err == nil {
-		s.outage = nil
-	} else {
-		s.outage = &outage{
-			err:  fmt.Errorf("store failed, and is asked again once a second: %w", err),
-			next: c.clock() + int64(probeEvery),
-		}
-	}
+	s.record(f, &d, e, err)
 	f.answer, f.err = e, err
 	attached := c.flights[d] == f
 	if attached {
@@ -158,6 +178,54 @@ func (s *store) finish(f *flight, d digest, e *entry[validator.Facts], err error
 		c.keep(e, f.cost)
 	}
 	close(f.done)
+}
+
+// record notes what the end of a flight tells of its key, its tables and its servers. The caller holds mu.
+func (s *store) record(f *flight, d *digest, answer *entry[validator.Facts], err error) {
+	c, a := s.cache, s.servers.admission
+	now := c.clock()
+	began, at := c.time(f.began), c.time(now)
+	known := f.place.class == refresh
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.leave(f.place)
+	server, table := &s.servers.breaker, &s.tables[f.key.Protocol]
+	if err == nil {
+		server.answered(at)
+		table.answered(at)
+		delete(c.failed, *d)
+		if answer.value.Consumer != nil {
+			a.learn(&f.key)
+		}
+		return
+	}
+	failed := failedKey{err: err, at: now, until: now}
+	e, classed := errors.AsType[*validator.StoreError](err)
+	switch failure := validator.FailureOf(err); failure {
+	case validator.ServerFailure:
+		server.fails(d, began, at, err)
+		// The first failure of a key that is not cached may be tried again at once.
+		failed.server = true
+		if known || c.failed[*d].server {
+			failed.until = now + int64(probeEvery)
+		}
+		c.remember(d, failed)
+	case validator.TableFailure:
+		server.answered(at)
+		table.fails(d, began, at, err)
+	case validator.LimitFailure, validator.QueueFailure:
+		if known {
+			failed.until = now + int64(probeEvery)
+			c.remember(d, failed)
+		}
+	default:
+		if classed && e.Failure == validator.KeyFailure { // the server answered
+			server.answered(at)
+			table.answered(at)
+		}
+		failed.until = now + int64(c.brief())
+		c.remember(d, failed)
+	}
 }
 
 // linger lets a finished flight answer for its grace, within a budget of bytes. The caller holds mu.

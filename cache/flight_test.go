@@ -45,7 +45,7 @@ func TestOneQueryForAllWhoAskAtOnce(t *testing.T) {
 				next, release := gated(func() (validator.Facts, error) {
 					return answering(tt.positive).lookup(t.Context(), key(1))
 				})
-				s := c.Store(next, "id")
+				s := c.Store(next, "id", nil)
 				ask := func() {
 					if f := mustLookup(t, s, key(1)); f.Positive() != tt.positive {
 						t.Errorf("positive: %t, want %t", f.Positive(), tt.positive)
@@ -85,7 +85,7 @@ func TestTheGraceIsNoLongerThanTheTTL(t *testing.T) {
 		c := newCache(t, Config{Size: 1 << 20, NegativeTTL: grace / 2})
 		defer c.Close()
 		next := answering(false)
-		s := c.Store(next, "id")
+		s := c.Store(next, "id", nil)
 		mustLookup(t, s, key(1))
 		time.Sleep(grace / 2)
 		mustLookup(t, s, key(1))
@@ -100,7 +100,7 @@ func TestSitesOfOneIdentityShareAQuery(t *testing.T) {
 		next, release := gated(func() (validator.Facts, error) { return granted("s"), nil })
 		var wg sync.WaitGroup
 		for range 3 {
-			wg.Go(func() { mustLookup(t, c.Store(next, "id"), key(1)) })
+			wg.Go(func() { mustLookup(t, c.Store(next, "id", nil), key(1)) })
 		}
 		synctest.Wait()
 		release()
@@ -118,7 +118,7 @@ func TestAWaiterLeavesAlone(t *testing.T) {
 			<-gate
 			return granted("s"), ctx.Err()
 		}}
-		s := c.Store(next, "id")
+		s := c.Store(next, "id", nil)
 		ctx, hangUp := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -148,7 +148,7 @@ func TestPurgeDetachesFlights(t *testing.T) {
 			<-gates[n]
 			return granted([]string{"before", "after"}[n]), nil
 		}
-		s := c.Store(next, "id")
+		s := c.Store(next, "id", nil)
 		var wg sync.WaitGroup
 		want := func(secret string) {
 			t.Helper()
@@ -180,7 +180,7 @@ func TestPurgeForgets(t *testing.T) {
 	for _, positive := range []bool{true, false} {
 		c := newCache(t, config())
 		next := answering(positive)
-		s := c.Store(next, "id")
+		s := c.Store(next, "id", nil)
 		mustLookup(t, s, key(1)) // in its grace
 		c.Purge()
 		mustLookup(t, s, key(1))
@@ -211,11 +211,11 @@ func TestPurgeForgets(t *testing.T) {
 func TestAnEntryOfAnOlderGenerationIsAMiss(t *testing.T) {
 	c := newCache(t, config())
 	next := answering(true)
-	s := c.Store(next, "id")
+	s := c.Store(next, "id", nil)
 	k := key(1)
 	c.Purge()
 	d := factsDigest(appendPart(appendPart(nil, kindFacts), "id"), &k)
-	c.keep(&entry[validator.Facts]{d, 0, int64(time.Hour), granted("revoked")}, entryOverhead)
+	c.keep(&entry[validator.Facts]{d, 0, 0, int64(time.Hour), granted("revoked")}, entryOverhead)
 	settle(c)
 	if c.Stats()[0].Bytes == 0 {
 		t.Fatal("the entry was not stored")
@@ -245,7 +245,7 @@ func TestAPanicIsAnError(t *testing.T) {
 					tt.panic()
 					return granted("s"), nil
 				})
-				s := c.Store(next, "id")
+				s := c.Store(next, "id", nil)
 				var wg sync.WaitGroup
 				for range 10 {
 					wg.Go(func() {
@@ -272,51 +272,12 @@ func TestAQueryIsBounded(t *testing.T) {
 			<-ctx.Done()
 			return validator.Facts{}, ctx.Err()
 		}}
-		s := c.Store(next, "id")
+		s := c.Store(next, "id", nil)
 		for range 2 { // the second time it is an outage
 			if _, err := s.Lookup(t.Context(), key(1)); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("error %v, want %v", err, context.DeadlineExceeded)
 			}
 		}
 		wantAsked(t, next, 1)
-	})
-}
-
-func TestFlightsAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cfg := config()
-		c := newCache(t, cfg)
-		defer c.Close()
-		gate := make(chan struct{})
-		next := answering(true)
-		s := c.Store(next, "id")
-		mustLookup(t, s, key(-1))
-		time.Sleep(cfg.TTL)
-		plain := next.lookup
-		next.lookup = func(ctx context.Context, k validator.Key) (validator.Facts, error) {
-			<-gate
-			return plain(ctx, k)
-		}
-		var wg sync.WaitGroup
-		for n := range maxRunning {
-			wg.Go(func() { mustLookup(t, s, key(n)) })
-		}
-		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // or it waits for the gate for ever
-		defer cancel()
-		if _, err := s.Lookup(ctx, key(maxRunning)); !errors.Is(err, errBusy) {
-			t.Errorf("error %v, want %v", err, errBusy)
-		}
-		// Who is known is not shut out, and neither is another store.
-		wg.Go(func() { mustLookup(t, s, key(-1)) })
-		wg.Go(func() { mustLookup(t, c.Store(next, "other"), key(maxRunning)) })
-		synctest.Wait()
-		wantAsked(t, next, 1+maxRunning+2)
-		close(gate)
-		wg.Wait()
-		mustLookup(t, s, key(maxRunning))
-		if _, held := flights(c); held[1] > c.budget {
-			t.Errorf("finished flights hold %d bytes, want at most %d", held[1], c.budget)
-		}
 	})
 }

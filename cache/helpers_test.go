@@ -26,14 +26,24 @@ func (s *fakeStore) Lookup(ctx context.Context, key validator.Key) (validator.Fa
 func answering(positive bool) *fakeStore {
 	return &fakeStore{lookup: func(_ context.Context, key validator.Key) (validator.Facts, error) {
 		if positive {
-			return granted(key.Token), nil
+			return grantedTo(key.Consumer, key.Token), nil
 		}
 		return validator.Facts{Consumer: &validator.Consumer{Key: key.Consumer}}, nil
 	}}
 }
 
 func granted(secret string) validator.Facts {
-	return validator.Facts{Acceptance: &validator.Acceptance{Secret: secret}}
+	return grantedTo("c", secret)
+}
+
+func grantedTo(consumer, secret string) validator.Facts {
+	c := &validator.Consumer{ID: 1, Key: consumer}
+	return validator.Facts{Consumer: c, Accepted: c, Acceptance: &validator.Acceptance{ConsumerID: 1, Secret: secret}}
+}
+
+// serverError is a failure of a server.
+func serverError(err error) error {
+	return &validator.StoreError{Failure: validator.ServerFailure, Err: err}
 }
 
 type clock struct {

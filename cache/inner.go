@@ -12,6 +12,7 @@ import (
 type entry[V any] struct {
 	digest     digest
 	generation uint64
+	began      int64 // when its value was asked for, by Cache.clock
 	until      int64 // fresh until then, by Cache.clock
 	value      V
 }
@@ -62,6 +63,17 @@ func (i *inner[V]) get(d *digest, generation uint64, now int64) (e *entry[V], fr
 		s.misses.Add(1)
 	}
 	return e, fresh
+}
+
+// peek returns the entry of the digest, or nil, and counts nothing.
+func (i *inner[V]) peek(d *digest, generation uint64) *entry[V] {
+	s := i.stripe(d)
+	s.RLock()
+	defer s.RUnlock()
+	if e, _ := i.entries.Get(d.hash()); e != nil && e.digest == *d && e.generation == generation {
+		return e
+	}
+	return nil
 }
 
 // set stores an entry for ttl at most. Ristretto does so later, or not at all.

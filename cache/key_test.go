@@ -45,9 +45,9 @@ func TestEveryPartSeparatesFacts(t *testing.T) {
 			next := answering(true)
 			a, b := base(), base()
 			tt.change(&b)
-			mustLookup(t, c.Store(next, a.identity), a.key)
+			mustLookup(t, c.Store(next, a.identity, nil), a.key)
 			settle(c)
-			mustLookup(t, c.Store(next, b.identity), b.key)
+			mustLookup(t, c.Store(next, b.identity, nil), b.key)
 			if shared := next.asked.Load() == 1; shared != tt.shared {
 				t.Errorf("entry shared: %t, want %t", shared, tt.shared)
 			}
@@ -86,7 +86,7 @@ func TestEveryPartSeparatesTokens(t *testing.T) {
 func TestTheWholeDigestIsCompared(t *testing.T) {
 	c := newCache(t, config())
 	victim := digest{1, 2, 3, 4, 5, 6, 7, 8, 9}
-	c.facts.set(&entry[validator.Facts]{victim, 0, 1, granted("victim")}, entryOverhead, time.Minute)
+	c.facts.set(&entry[validator.Facts]{victim, 0, 0, 1, granted("victim")}, entryOverhead, time.Minute)
 	settle(c)
 	if e, fresh := c.facts.get(&victim, 0, 0); e == nil || !fresh {
 		t.Fatal("the entry was not stored")

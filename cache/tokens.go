@@ -32,7 +32,7 @@ func (t *tokens) Verify(raw string) (validator.Token, validator.Reason) {
 		return token, reason
 	}
 	if ttl := tokenTTL(token.Expires, c.cfg.Now()); ttl > 0 {
-		e := &entry[validator.Token]{d, generation, now + int64(ttl), detach(token)}
+		e := &entry[validator.Token]{d, generation, now, now + int64(ttl), detach(token)}
 		c.tokens.set(e, tokenCost(&e.value), ttl)
 	}
 	return token, reason

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -91,6 +92,20 @@ func (r *resolver) apps(s *settings, from []Consumer) {
 		keys[c.Key], ids[c.ID] = true, true
 		s.apps = append(s.apps, app)
 	}
+}
+
+// appsIdentity is a digest of everything that is known of the configured
+// consumers: facts depend on it.
+func (s *settings) appsIdentity() string {
+	var parts []string
+	for _, app := range s.apps {
+		if app.RSAKey != nil {
+			parts = append(parts, app.RSAKey.N.String(), strconv.Itoa(app.RSAKey.E))
+			app.RSAKey = nil // it would be printed as an address
+		}
+		parts = append(parts, fmt.Sprintf("%+v", app))
+	}
+	return key("consumers", parts...)
 }
 
 func (r *resolver) app(c Consumer) validator.Consumer {

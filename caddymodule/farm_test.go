@@ -63,7 +63,7 @@ func TestHostHeaderChoosesTheWiki(t *testing.T) {
 	l := &lease{verifiers: map[string]verifier{}}
 	l.holders.Store(1)
 	for _, w := range h.served {
-		l.verifiers[w.place.ID] = validator.New(w.policy, memory.Store(tables, w.place.ID), nonces.New(nonces.Config{Size: 1 << 20}), validator.NewJWT(nil, w.policy))
+		l.verifiers[w.place.ID] = validator.New(w.policy, memory.Store(tables, w.place.ID, nil), nonces.New(nonces.Config{Size: 1 << 20}), validator.NewJWT(nil, w.policy))
 	}
 	h.lease.Store(l)
 	for i, host := range []string{

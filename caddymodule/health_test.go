@@ -41,7 +41,7 @@ func TestAMismatchIsToldOnce(t *testing.T) {
 	missing := func(message string) error {
 		return fmt.Errorf("wrapped: %w", &store.SchemaError{Wiki: "enwiki", Message: message})
 	}
-	found := validator.Facts{Acceptance: new(validator.Acceptance)}
+	found := validator.Facts{Consumer: new(validator.Consumer), Acceptance: new(validator.Acceptance)}
 	for i, step := range []struct {
 		facts    validator.Facts
 		err      error

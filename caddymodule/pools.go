@@ -30,6 +30,8 @@ var (
 type database struct {
 	*store.Pool
 	health health
+	// admission bounds the lookups of all sites and wikis that use the pool.
+	admission *cache.Admission
 	// log is the logger of the newest configuration: the pool outlives those
 	// before.
 	log atomic.Pointer[zap.Logger]
@@ -151,13 +153,28 @@ func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
 		}
 		tables := d.Wiki(w.place)
 		w.policy.SharedUserIDs = w.policy.SharedUserIDs || tables.SharedUserIDs()
-		facts := c.Store(watched{tables, tables.Identity(), &d.health, log}, tables.Identity())
+		var facts validator.Store = tables
+		identity := tables.Identity()
 		if w.apps {
 			facts = validator.Configured(facts, s.apps)
+			identity += " consumers=" + s.appsIdentity()
 		}
+		facts = c.Store(watched{facts, tables.Identity(), &d.health, log}, identity, d.admission.Servers(serversOf(d, w.place)))
 		l.verifiers[w.place.ID] = validator.New(w.policy, facts, n, tokens[w.policy.Release])
 	}
 	return l, nil
+}
+
+// serversOf names the servers that the lookups of a wiki need: a failing one
+// stops only the lookups of wikis that need it.
+func serversOf(d *database, w store.Wiki) string {
+	names := d.Identity()
+	for _, p := range []*store.Pool{w.Server, w.CentralAuthServer} {
+		if p != nil {
+			names += " " + p.Identity()
+		}
+	}
+	return names
 }
 
 // take gets a value from a pool, or makes it, and notes that the lease must give it back.
@@ -177,7 +194,7 @@ func take[T caddy.Destructor](l *lease, pool *caddy.UsagePool, key string, const
 // takeDatabase takes the connections to a server.
 func (s *settings) takeDatabase(l *lease, c store.Config, log *zap.Logger) (*database, error) {
 	d, err := take(l, databases, s.databaseKey(c), func() (_ *database, err error) {
-		d := new(database)
+		d := &database{admission: cache.NewAdmission()}
 		c.Notify = d.tell
 		d.Pool, err = store.Open(c)
 		return d, err

@@ -138,7 +138,9 @@ func (q *query) run(ctx context.Context, db *sql.DB, asked shape) (found, error)
 // complete says whether nothing is missing that a replica may not have yet.
 func (q *query) complete(f *found) bool {
 	if q.step.parts&oauthTables != 0 {
-		return f.facts(q.key).Positive()
+		// The consumer may be a configured one, which no table holds.
+		facts := f.facts(q.key)
+		return facts.Acceptance != nil || facts.Token != nil && facts.Token.AcceptanceID == 0
 	}
 	return (!q.form.user || f.user.complete(q.step.parts)) && (!q.form.subject || f.subject.complete(q.step.parts))
 }

@@ -98,7 +98,7 @@ func (f *found) facts(key validator.Key) validator.Facts {
 		return facts
 	}
 	for _, c := range f.consumers {
-		if c.ID == facts.Acceptance.ConsumerID {
+		if c.ID == facts.Acceptance.ConsumerID && (c == facts.Consumer || key.Protocol == validator.OAuth2) {
 			facts.Accepted = c
 		}
 	}

@@ -143,15 +143,27 @@ type Facts struct {
 	Consumer   *Consumer    // the row of Key.Consumer
 	Token      *AccessToken // OAuth 2: the row of Key.Token
 	Acceptance *Acceptance  // OAuth 1: the row of Key.Token; OAuth 2: the row that Token names
-	Accepted   *Consumer    // the consumer that Acceptance names; the same pointer as Consumer when it is that one
-	User       *User        // the user that Acceptance names, as this wiki knows them
-	Subject    *User        // the user of Key.Subject, as this wiki knows them
+	// Accepted is the consumer that Acceptance names: the same pointer as
+	// Consumer when it is that one. OAuth 1 needs no other, so it is nil there:
+	// a random consumer key must not cost what an app's restrictions take.
+	Accepted *Consumer
+	User     *User // the user that Acceptance names, as this wiki knows them
+	Subject  *User // the user of Key.Subject, as this wiki knows them
 }
 
-// Positive says whether the credential was found: the acceptance, or a token of a client alone. Anything less
-// is a negative answer that a row written a moment later can change.
+// Positive reports whether the credential was found: the consumer, and an
+// acceptance of that consumer, or a token of a client alone. Anything less is a
+// negative answer that a row written a moment later can change. A signed bearer
+// token names its consumer itself, so only OAuth 1 asks whether the two belong
+// together.
 func (f Facts) Positive() bool {
-	return f.Acceptance != nil || f.Token != nil && f.Token.AcceptanceID == 0
+	switch {
+	case f.Consumer == nil:
+		return false
+	case f.Token != nil:
+		return f.Acceptance != nil || f.Token.AcceptanceID == 0
+	}
+	return f.Acceptance != nil && f.Acceptance.ConsumerID == f.Consumer.ID
 }
 
 // Stage is the state of a registered consumer (oarc_stage).

@@ -41,7 +41,7 @@ func BenchmarkFarm(b *testing.B) {
 			defer c.Close()
 			var stores [wikis]validator.Store
 			for i := range stores {
-				stores[i] = c.Store(anyFacts{}, fmt.Sprintf("farm, wiki %d", i))
+				stores[i] = c.Store(anyFacts{}, fmt.Sprintf("farm, wiki %d", i), nil)
 			}
 			r := rand.New(rand.NewPCG(1, 2))
 			which, whose := rand.NewZipf(r, 1.1, 1, wikis-1), rand.NewZipf(r, 1.1, 1, tokens-1)

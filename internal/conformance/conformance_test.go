@@ -8,6 +8,7 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/cache"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 func TestMain(m *testing.M) { mariadb.Main(m) }
@@ -15,7 +16,7 @@ func TestMain(m *testing.M) { mariadb.Main(m) }
 // TestCached has one cache around all stores: none of them may get another's answer.
 func TestCached(t *testing.T) {
 	c := newCache(t, cache.Config{Size: 64 << 20, TTL: time.Hour, NegativeTTL: time.Hour, MaxStale: time.Hour})
-	storetest.Run(t, c.Store)
+	storetest.Run(t, wrap(c))
 	hits := uint64(0)
 	for _, s := range c.Stats() {
 		hits += s.Hits
@@ -27,7 +28,7 @@ func TestCached(t *testing.T) {
 
 // TestUncached has a cache that asks the store every time.
 func TestUncached(t *testing.T) {
-	storetest.Run(t, newCache(t, cache.Config{Size: 1 << 20}).Store)
+	storetest.Run(t, wrap(newCache(t, cache.Config{Size: 1 << 20})))
 }
 
 func newCache(t *testing.T, cfg cache.Config) *cache.Cache {
@@ -38,4 +39,8 @@ func newCache(t *testing.T, cfg cache.Config) *cache.Cache {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+func wrap(c *cache.Cache) storetest.Wrap {
+	return func(next validator.Store, identity string) validator.Store { return c.Store(next, identity, nil) }
 }

@@ -39,12 +39,12 @@ func (b *builder) protocols(alice uint64) {
 	key, facts := b.oauth1(c1, a1)
 	b.expect("oauth1", key, facts)
 	b.expect("oauth1, no consumer", with(key, func(k *validator.Key) { k.Consumer = wikidb.RandomHex(16) }),
-		validator.Facts{Acceptance: facts.Acceptance, Accepted: facts.Accepted, User: facts.User})
+		validator.Facts{Acceptance: facts.Acceptance, User: facts.User})
 	b.expect("oauth1, no acceptance", with(key, func(k *validator.Key) { k.Token = wikidb.RandomHex(16) }),
 		validator.Facts{Consumer: facts.Consumer})
 	b.expect("oauth1, nothing", validator.Key{Protocol: validator.OAuth1, Consumer: "none", Token: "none"}, validator.Facts{})
 	b.expect("oauth1, acceptance of another consumer", with(key, func(k *validator.Key) { k.Consumer = other1.Key }), validator.Facts{
-		Consumer: b.consumerFacts(other1, validator.OAuth1), Acceptance: facts.Acceptance, Accepted: facts.Accepted, User: facts.User,
+		Consumer: b.consumerFacts(other1, validator.OAuth1), Acceptance: facts.Acceptance, User: facts.User,
 	})
 	dangling := b.acceptance(wikidb.Consumer{ID: 9999, Wiki: "*", Grants: c1.Grants, Version: 1}, alice, nil)
 	b.expect("oauth1, acceptance of a consumer that is gone", with(key, func(k *validator.Key) { k.Token = dangling.Token }),
