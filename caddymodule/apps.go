@@ -24,7 +24,7 @@ func (h *Handler) readConsumer(line *caddyfile.Dispenser) error {
 	wrong := wrap(line, checkConsumerKey(c.Key))
 	for _, other := range h.Consumers {
 		if other.Key == c.Key {
-			wrong = line.Errf("consumer %s is given more than once", c.Key)
+			wrong = line.Errf("consumer %s is given more than once", shown(c.Key))
 		}
 	}
 	err := readBlock(line, map[string]subdirective{
@@ -54,7 +54,7 @@ func present(to *bool) subdirective {
 
 func checkConsumerKey(key string) error {
 	if len(key) != 32 || strings.Trim(key, "0123456789abcdef") != "" {
-		return fmt.Errorf("consumer: %q is no key: want 32 of 0-9 and a-f", key)
+		return fmt.Errorf("consumer: %s is not a key: use 32 of 0-9 and a-f", quoted(key))
 	}
 	return nil
 }
@@ -85,9 +85,9 @@ func (r *resolver) apps(s *settings, from []Consumer) {
 		app := r.app(c)
 		switch {
 		case keys[c.Key]:
-			r.check(fmt.Errorf("consumer %s is given more than once", c.Key))
+			r.check(fmt.Errorf("consumer %s is given more than once", shown(c.Key)))
 		case c.ID > 0 && ids[c.ID]:
-			r.check(fmt.Errorf("consumer %s: id %d is another one's", c.Key, c.ID))
+			r.check(fmt.Errorf("consumer %s: id %d is another one's", shown(c.Key), c.ID))
 		}
 		keys[c.Key], ids[c.ID] = true, true
 		s.apps = append(s.apps, app)
@@ -109,7 +109,7 @@ func (s *settings) appsIdentity() string {
 }
 
 func (r *resolver) app(c Consumer) validator.Consumer {
-	setting := func(name string) string { return "consumer " + c.Key + ": " + name }
+	setting := func(name string) string { return "consumer " + shown(c.Key) + ": " + name }
 	r.check(checkConsumerKey(c.Key))
 	app := validator.Consumer{
 		ID:        uint64(max(c.ID, 0)),
@@ -138,9 +138,9 @@ func (r *resolver) app(c Consumer) validator.Consumer {
 	default:
 		r.check(fmt.Errorf("%s is 1 or 2, not %d", setting("oauth_version"), c.OAuthVersion))
 	}
-	if _, pem := r.pem(setting("rsa_key"), c.RSAKey); pem != "" {
+	if pem := r.pem(setting("rsa_key"), c.RSAKey); pem != "" {
 		if app.RSAKey = validator.ParseConsumerKey([]byte(pem)); app.RSAKey == nil {
-			r.check(errors.New(setting("rsa_key is no public RSA key of 1024 to 8192 bits in PEM")))
+			r.check(errors.New(setting("rsa_key is not a public RSA key of 1024 to 8192 bits in PEM")))
 		}
 	}
 	restrictions := cmp.Or(c.Restrictions, everywhere) // JSON is full of braces: no placeholders

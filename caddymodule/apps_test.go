@@ -51,16 +51,16 @@ func TestMistakesInApps(t *testing.T) {
 		want []string
 	}{
 		{"before 1.47", []any{anApp(nil)}, map[string]any{"mediawiki": "1.46"}, []string{"consumer: apps kept in configuration need mediawiki 1.47"}},
-		{"empty", []any{map[string]any{}}, nil, []string{`consumer: "" is no key`, "it needs id, name, owner", "oauth_version is 1 or 2, not 0"}},
-		{"key", []any{anApp(map[string]any{"key": strings.Repeat("A", 32)})}, nil, []string{"is no key: want 32 of 0-9 and a-f"}},
+		{"empty", []any{map[string]any{}}, nil, []string{`consumer: the value given is not a key`, "it needs id, name, owner", "oauth_version is 1 or 2, not 0"}},
+		{"key", []any{anApp(map[string]any{"key": strings.Repeat("A", 32)})}, nil, []string{"is not a key: use 32 of 0-9 and a-f"}},
 		{"one key twice", []any{anApp(nil), anApp(map[string]any{"id": 2})}, nil, []string{"consumer " + strings.Repeat("a", 32) + " is given more than once"}},
 		{"one id twice", []any{anApp(nil), anApp(map[string]any{"key": strings.Repeat("b", 32)})}, nil, []string{"consumer " + strings.Repeat("b", 32) + ": id 1000 is another one's"}},
 		{"negative", []any{anApp(map[string]any{"id": -1, "owner": -1, "oauth_version": -1})}, nil, []string{"it needs id, owner", "not -1"}},
-		{"wiki", []any{anApp(map[string]any{"wiki": "a.b"})}, nil, []string{`"a.b" is no wiki id`}},
+		{"wiki", []any{anApp(map[string]any{"wiki": "a.b"})}, nil, []string{`"a.b" is not a wiki id`}},
 		{"no secret", []any{anApp(map[string]any{"secret_key": "{env.OAUTH_TEST_NOWHERE}"})}, nil, []string{"secret_key: placeholder {env.OAUTH_TEST_NOWHERE} is empty or unknown"}},
 		{"white space", []any{anApp(map[string]any{"secret_key": "hunter2 "})}, nil, []string{"begins or ends with white space"}},
-		{"no RSA key", []any{anApp(map[string]any{"rsa_key": write(t, "hello")})}, nil, []string{"rsa_key is no public RSA key of 1024 to 8192 bits"}},
-		{"no key file", []any{anApp(map[string]any{"rsa_key": "/nowhere/key"})}, nil, []string{"rsa_key: ", "/nowhere/key"}},
+		{"no RSA key", []any{anApp(map[string]any{"rsa_key": write(t, "hello")})}, nil, []string{"rsa_key is not a public RSA key of 1024 to 8192 bits"}},
+		{"no key file", []any{anApp(map[string]any{"rsa_key": "rsa_key: the file cannot be read: no such file"})}, nil, []string{"rsa_key: ", "rsa_key: the file cannot be read: no such file"}},
 		{"restrictions", []any{anApp(map[string]any{"restrictions": "[]"})}, nil, []string{"restrictions are not as MediaWiki has them"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

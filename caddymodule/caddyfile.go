@@ -98,7 +98,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	var mistakes []error
 	if d.NextArg() {
-		mistakes = append(mistakes, d.Errf("oauth takes no argument %q but a matcher", d.Val()))
+		mistakes = append(mistakes, d.Errf("oauth takes no argument but a matcher: unexpected %s", named(d.Val())))
 		d.RemainingArgs()
 	}
 	return errors.Join(append(mistakes, readBlock(d, h.subdirectives()))...)
@@ -183,7 +183,7 @@ func (h *Handler) readWiki(line *caddyfile.Dispenser) error {
 	err := readLines(line, func(line *caddyfile.Dispenser) error {
 		id := line.Val()
 		if _, twice := h.Wikis[id]; twice {
-			return line.Errf("wiki %s is given more than once", id)
+			return line.Errf("wiki %s is given more than once", shown(id))
 		}
 		w, err := readFarmWiki(line)
 		if h.Wikis == nil {

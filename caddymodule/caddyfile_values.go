@@ -20,7 +20,7 @@ func readBlock(d *caddyfile.Dispenser, known map[string]subdirective) error {
 		seen[name] = true
 		switch {
 		case !found:
-			return line.Errf("unknown subdirective %q", name)
+			return line.Errf("unknown subdirective%s", after(" ", named(name)))
 		case twice && name != "require" && name != "consumer":
 			return line.Errf("%s is given more than once", name)
 		}
@@ -64,7 +64,7 @@ func oneValue(line *caddyfile.Dispenser, to *string, quote bool) error {
 	case len(args) == 0 || args[0] == "":
 		return line.Errf("%s: value missing", name)
 	case len(args) > 1 && quote:
-		return line.Errf("%s takes one value: unexpected %q", name, args[1])
+		return line.Errf("%s takes one value: unexpected %s", name, named(args[1]))
 	case len(args) > 1:
 		return line.Errf("%s takes one value", name)
 	}
@@ -114,7 +114,7 @@ func parsed[T any](to *T, kind string, parse func(string) (T, bool)) subdirectiv
 		}
 		v, ok := parse(value)
 		if !ok {
-			return line.Errf("%s: %q is no %s", name, value, kind)
+			return line.Errf("%s: %s is not a %s", name, quoted(value), kind)
 		}
 		*to = v
 		return nil
@@ -122,7 +122,7 @@ func parsed[T any](to *T, kind string, parse func(string) (T, bool)) subdirectiv
 }
 
 func duration(to *caddy.Duration) subdirective {
-	return parsed(to, "duration: want one like 5m", func(s string) (caddy.Duration, bool) {
+	return parsed(to, "duration: use one like 5m", func(s string) (caddy.Duration, bool) {
 		d, err := caddy.ParseDuration(s)
 		return caddy.Duration(d), err == nil && d > 0
 	})
@@ -135,7 +135,7 @@ func number(to *int) subdirective {
 	})
 }
 
-func size(to *int64) subdirective { return parsed(to, "size: want one like 64MiB", parseSize) }
+func size(to *int64) subdirective { return parsed(to, "size: use one like 64MiB", parseSize) }
 
 func noMore(line *caddyfile.Dispenser) error {
 	return errors.Join(noMoreArgs(line), noBlock(line))
@@ -144,14 +144,14 @@ func noMore(line *caddyfile.Dispenser) error {
 func noMoreArgs(line *caddyfile.Dispenser) error {
 	name := line.Val()
 	if args := line.RemainingArgs(); len(args) > 0 {
-		return line.Errf("unexpected %q after %s", args[0], name)
+		return line.Errf("unexpected %s%s", named(args[0]), after(" after ", named(name)))
 	}
 	return nil
 }
 
 func noBlock(line *caddyfile.Dispenser) error {
 	if line.Next() {
-		return line.Errf("unexpected %q", line.Val())
+		return line.Errf("unexpected %s", named(line.Val()))
 	}
 	return nil
 }

@@ -72,9 +72,9 @@ func (c choices) check(word string) error {
 	case slices.Contains(c.later, word):
 		return notBuilt(c.setting + " " + word)
 	case c.unquoted:
-		return fmt.Errorf("%s: unknown value: want %s", c.setting, strings.Join(c.built, " or "))
+		return fmt.Errorf("%s: unknown value: use %s", c.setting, strings.Join(c.built, " or "))
 	default:
-		return fmt.Errorf("%s: unknown value %q: want %s", c.setting, word, strings.Join(c.built, " or "))
+		return fmt.Errorf("%s: unknown value%s: use %s", c.setting, after(" ", quoted(word)), strings.Join(c.built, " or "))
 	}
 }
 
@@ -82,18 +82,41 @@ func (c choices) check(word string) error {
 // otherwise a description, because a DSN or a key may stand where it does not
 // belong.
 func quoted(value string) string {
-	plain := func(r rune) bool { return isAlphanumeric(r) || strings.ContainsRune("_-.", r) }
-	if value != "" && len(value) <= 32 && strings.TrimFunc(value, plain) == "" {
+	odd := func(r rune) bool { return !isAlphanumeric(r) && !strings.ContainsRune("_-.", r) }
+	if value != "" && len(value) <= 32 && !strings.ContainsFunc(value, odd) {
 		return `"` + value + `"`
 	}
 	return "the value given"
+}
+
+// shown is quoted without the quotes, for what a setting is called by.
+func shown(value string) string { return strings.Trim(quoted(value), `"`) }
+
+// named returns a word of unknown meaning for a message: in quotes if it looks
+// like the name of a setting, and otherwise a description. A setting whose value
+// stands on a line of its own makes such a word of a key.
+func named(word string) string {
+	odd := func(r rune) bool { return (r < 'a' || r > 'z') && r != '_' }
+	if word == "{" || word == "}" || word != "" && len(word) <= 32 && !strings.ContainsFunc(word, odd) {
+		return `"` + word + `"`
+	}
+	return "argument"
+}
+
+// after returns what a message shows of a value, after a text that leads to it,
+// or nothing if the value is not shown.
+func after(lead, shown string) string {
+	if strings.HasPrefix(shown, `"`) {
+		return lead + shown
+	}
+	return ""
 }
 
 func notBuilt(what string) error { return fmt.Errorf("%s is not built yet", what) }
 
 func checkWiki(id string) error {
 	if !isName(id) {
-		return fmt.Errorf("wiki: %q is no wiki id: want 1 to 64 of A-Z, a-z, 0-9, _ and -", id)
+		return fmt.Errorf("wiki: %s is not a wiki id: use 1 to 64 of A-Z, a-z, 0-9, _ and -", quoted(id))
 	}
 	return nil
 }
@@ -107,7 +130,7 @@ func checkBaseURL(s string) error {
 
 func checkRelease(s string) error {
 	if _, err := validator.ParseRelease(s); err != nil {
-		return fmt.Errorf("mediawiki: unknown release %q: want %v to %v", s, validator.Release135, validator.Release147)
+		return fmt.Errorf("mediawiki: %s is not a release: use %v to %v", quoted(s), validator.Release135, validator.Release147)
 	}
 	return nil
 }
@@ -116,7 +139,7 @@ func checkRelease(s string) error {
 func checkDatabase(setting string) func(name string) error {
 	return func(name string) error {
 		if !isName(name) {
-			return fmt.Errorf("%s: %q is no name: want 1 to 64 of A-Z, a-z, 0-9, _ and -", setting, name)
+			return fmt.Errorf("%s: %s is not a name: use 1 to 64 of A-Z, a-z, 0-9, _ and -", setting, quoted(name))
 		}
 		return nil
 	}
@@ -154,7 +177,7 @@ func (r Requirement) check() error {
 // checkRealm holds the realm to what a quoted-string can carry (RFC 9110 section 5.6.4).
 func checkRealm(s string) error {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7E }) {
-		return fmt.Errorf("realm: %q is not printable ASCII", s)
+		return fmt.Errorf("realm: %s is not printable ASCII", quoted(s))
 	}
 	return nil
 }
@@ -172,11 +195,11 @@ func checkPrefix(prefix string) error {
 	}
 	odd := func(r rune) bool { return !isAlphanumeric(r) && r != '-' }
 	if len(prefix) > 64 || !strings.HasSuffix(prefix, "-") || strings.HasPrefix(prefix, "-") || strings.ContainsFunc(prefix, odd) {
-		return fmt.Errorf("headers: %q is no prefix: want letters, digits and -, with - at its end", prefix)
+		return fmt.Errorf("headers: %s is not a prefix: use letters, digits and -, with - at its end", quoted(prefix))
 	}
 	for _, name := range neededHeaders {
 		if strings.HasPrefix(name, strings.ToLower(prefix)) {
-			return fmt.Errorf("headers: every request would lose its %s header to the prefix %q", name, prefix)
+			return fmt.Errorf("headers: every request would lose its %s header to the prefix %s", name, quoted(prefix))
 		}
 	}
 	return nil

@@ -75,7 +75,7 @@ func parseCredentials(r io.Reader, app string) (map[string]string, error) {
 			return nil, fmt.Errorf("line %d: want name = value", number)
 		}
 		if !slices.Contains(credentialNames, name) {
-			return nil, fmt.Errorf("line %d: unknown name %q: want one of %s", number, name, strings.Join(credentialNames, ", "))
+			return nil, fmt.Errorf("line %d: unknown name%s: use one of %s", number, after(" ", named(name)), strings.Join(credentialNames, ", "))
 		}
 		if section == app {
 			values[name] = strings.TrimSpace(value)

@@ -83,7 +83,7 @@ func (o signOptions) line(rawURL string, warn io.Writer) (string, error) {
 		for i, pair := range o.data {
 			name, value, found := strings.Cut(pair, "=")
 			if !found {
-				return "", fmt.Errorf("--data %q: want name=value", pair)
+				return "", fmt.Errorf("--data: %s: use name=value", quoted(pair))
 			}
 			pairs[i] = sign.Escape(name) + "=" + sign.Escape(value)
 		}
@@ -132,13 +132,13 @@ type curl struct {
 func (r curl) check() error {
 	tchar := func(c rune) bool { return isAlphanumeric(c) || strings.ContainsRune("!#$%&'*+-.^_`|~", c) }
 	if r.method == "" || strings.TrimFunc(r.method, tchar) != "" {
-		return fmt.Errorf("%q is no request method", r.method)
+		return fmt.Errorf("%s is not a request method", quoted(r.method))
 	}
 	if r.method == http.MethodHead && r.hasForm {
 		return errors.New("curl sends no form with HEAD")
 	}
 	if scheme, _, found := strings.Cut(r.url, "://"); !found || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
-		return fmt.Errorf("url %q: want http:// or https://", r.url)
+		return fmt.Errorf("url: %s does not begin with http:// or https://", quoted(r.url))
 	}
 	return nil
 }

@@ -38,13 +38,23 @@ func requestPlaceholder(text string) (name string, ok bool) {
 	return name, true
 }
 
+// quotedPlaceholder returns the setting wiki for a message.
+func quotedPlaceholder(id string) string {
+	inner, opened := strings.CutPrefix(id, "{")
+	inner, closed := strings.CutSuffix(inner, "}")
+	if name := quoted(inner); opened && closed && strings.HasPrefix(name, `"`) {
+		return "{" + inner + "}"
+	}
+	return shown(id)
+}
+
 // checkFarm says whether a wiki and a block of wikis belong together.
 func checkFarm(id string, wikis map[string]Wiki) error {
 	switch _, isFarm := requestPlaceholder(id); {
 	case isFarm && len(wikis) == 0:
-		return fmt.Errorf("wiki %s: the wikis that it may be are missing", id)
+		return fmt.Errorf("wiki %s: the wikis that it may be are missing", quotedPlaceholder(id))
 	case !isFarm && len(wikis) > 0:
-		return fmt.Errorf("wiki %s: a block of wikis needs a placeholder of the request before it, such as {http.request.host.labels.2}", id)
+		return fmt.Errorf("wiki %s: a block of wikis needs a placeholder of the request before it, such as {http.request.host.labels.2}", quotedPlaceholder(id))
 	}
 	return nil
 }
@@ -69,7 +79,7 @@ func (r *resolver) wikis(s *settings, h *Handler) {
 // wiki resolves one wiki of a farm. What it does not say is the directive's.
 func (r *resolver) wiki(s *settings, id string, from Wiki) wiki {
 	w := wiki{place: s.wiki, policy: s.policy}
-	setting := func(name string) string { return "wiki " + id + ": " + name }
+	setting := func(name string) string { return "wiki " + shown(id) + ": " + name }
 	w.place.ID, w.policy.Wiki = id, id
 	w.place.Database = r.checked(setting("database"), from.Database, checkDatabase(setting("database")))
 	if prefix := r.checked(setting("table_prefix"), from.TablePrefix, checkDatabase(setting("table_prefix"))); prefix != "" {
@@ -83,7 +93,7 @@ func (r *resolver) wiki(s *settings, id string, from Wiki) wiki {
 		w.policy.BaseScheme, w.policy.BaseHost, w.policy.BasePath, _ = validator.ParseBaseURL(url)
 	}
 	if from.DSN != "" {
-		w.server = r.server(s.database, "wiki "+id, from.DSN)
+		w.server = r.server(s.database, "wiki "+shown(id), from.DSN)
 	}
 	if s.database.Driver == sqlite && from.Database != "" {
 		r.check(errors.New(setting("SQLite has one database in a file: give no database, but a dsn where the wiki's tables are in another file")))

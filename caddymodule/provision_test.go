@@ -96,7 +96,7 @@ func TestConfigurationErrors(t *testing.T) {
 			"cache": map[string]any{"size": 1, "ttl": -1}, "nonces": map[string]any{"size": 5, "backend": "disk"}, "users": map[string]any{"source": "ldap"},
 			"require": []any{map[string]any{"kind": "right", "values": []string{"x"}}, map[string]any{"kind": "group"}},
 		}, []string{
-			"mode: unknown", "rules: unknown", "errors: unknown", "credentials: unknown", "cors_preflight: unknown", "headers: ", "realm: ", "mediawiki: unknown release",
+			"mode: unknown", "rules: unknown", "errors: unknown", "credentials: unknown", "cors_preflight: unknown", "headers: ", "realm: ", "mediawiki: \"1.2\" is not a release",
 			"wiki: ", "base_url: ", "timestamp_window: ", "max_form_size: ", "cache size: ", "cache ttl: ", "nonces size: ", "nonces: unknown", "users: unknown", "require: unknown", "require group: value missing",
 		}},
 		{"not built yet", map[string]any{
@@ -112,7 +112,7 @@ func TestConfigurationErrors(t *testing.T) {
 		}, []string{"users centralauth: the database of CentralAuth's tables is missing"}},
 		{"centralauth, odd names", map[string]any{
 			"users": map[string]any{"source": "centralauth", "database": "a`b", "dsn": "hunter2@"}, "store": map[string]any{"driver": "mysql", "dsn": "u@tcp(db)/w"},
-		}, []string{"users centralauth: \"a`b\" is no name", "users centralauth: dsn: "}},
+		}, []string{"users centralauth: the value given is not a name", "users centralauth: dsn: "}},
 		{"a key that is none to PHP", map[string]any{"secret_key": "0", "mediawiki": "1.41"}, []string{"secret_key: up to 1.41 ", "$wgSecretKey"}},
 		{"a farm without wikis", map[string]any{"wiki": "{http.request.host}"}, []string{"wiki {http.request.host}: the wikis that it may be are missing"}},
 		{"wikis without a placeholder", map[string]any{"wikis": map[string]any{"dewiki": map[string]any{}}}, []string{"wiki enwiki: a block of wikis needs a placeholder of the request"}},
@@ -126,28 +126,28 @@ func TestConfigurationErrors(t *testing.T) {
 				"y":      map[string]any{},
 			},
 		}, []string{
-			"oauth needs mediawiki", "wiki: \"a wiki\" is no wiki id", "wiki x: database: \"a`b\"", "wiki x: table_prefix: \"a.\"", "base_url: \"x\"",
-			"mediawiki: unknown release \"2\"", "wiki x: dsn: ", "secret_key: up to 1.41 ",
+			"oauth needs mediawiki", "wiki: the value given is not a wiki id", "wiki x: database: the value given is not a name", "wiki x: table_prefix: \"a.\"", "base_url: \"x\"",
+			"mediawiki: \"2\" is not a release", "wiki x: dsn: ", "secret_key: up to 1.41 ",
 		}},
 		{"a database within a file", map[string]any{"wiki": "{http.request.host}", "wikis": map[string]any{"x": map[string]any{"database": "x"}}}, []string{"wiki x: SQLite has one database in a file"}},
 		{"names of the store", map[string]any{
 			"store": map[string]any{"driver": "mysql", "dsn": "u@tcp(db)/w", "table_prefix": "a`", "oauth_database": "b`"},
-		}, []string{"table_prefix: \"a`\"", "oauth_database: \"b`\""}},
+		}, []string{"table_prefix: the value given is not", "oauth_database: the value given is not"}},
 		{"empty environment", map[string]any{"secret_key": "{env.OAUTH_TEST_EMPTY}"}, []string{"secret_key: placeholder {env.OAUTH_TEST_EMPTY} is empty or unknown"}},
 		{"empty file", map[string]any{"secret_key": "{file." + empty + "}"}, []string{"secret_key: placeholder {file." + empty + "} is empty or unknown"}},
 		{"missing file", map[string]any{"secret_key": "{file./nowhere/key}"}, []string{"secret_key: placeholder {file./nowhere/key} is empty or unknown"}},
-		{"unknown placeholder", map[string]any{"realm": "{vault.realm}"}, []string{"realm: placeholder {vault.realm} is empty or unknown"}},
+		{"unknown placeholder", map[string]any{"realm": "{vault.realm}"}, []string{"realm: a placeholder is empty or unknown"}},
 		{"braces in a secret", map[string]any{"secret_key": "hunter{hunter}"}, []string{"secret_key: a placeholder is empty or unknown"}},
 		{"white space around a key", map[string]any{"secret_key": "{file." + write(t, "hunter2 \n") + "}"}, []string{"secret_key begins or ends with white space"}},
 		{"unsafe DSN", map[string]any{"store": map[string]any{"driver": "mysql", "dsn": "u:hunter2@/wiki?multiStatements=true"}}, []string{"store: dsn: "}},
 		{"malformed DSN", map[string]any{"store": map[string]any{"driver": "mysql", "dsn": "hunter2@"}}, []string{"store: dsn: "}},
-		{"unknown driver", map[string]any{"store": map[string]any{"driver": "hunter", "dsn": "x"}}, []string{"store: unknown value: want mysql or sqlite"}},
+		{"unknown driver", map[string]any{"store": map[string]any{"driver": "hunter", "dsn": "x"}}, []string{"store: unknown value: use mysql or sqlite"}},
 		{"no DSN", map[string]any{"store": map[string]any{"driver": "mysql", "max_open_conns": -2}}, []string{"store: DSN missing", "max_open_conns: -2"}},
-		{"no key file", map[string]any{"public_key": []string{"/nowhere/key.pem"}}, []string{"public_key: ", "/nowhere/key.pem"}},
-		{"key is a directory", map[string]any{"public_key": []string{t.TempDir()}}, []string{"public_key: ", "no regular file"}},
+		{"no key file", map[string]any{"public_key": []string{"/nowhere/key.pem"}}, []string{"public_key: the file cannot be read: no such file"}},
+		{"key is a directory", map[string]any{"public_key": []string{t.TempDir()}}, []string{"public_key: ", "not a regular file"}},
 		{"key is none", map[string]any{"public_key": []string{write(t, "hello")}}, []string{"public_key: ", "no PEM block found"}},
 		{"weak key", map[string]any{"public_key": []string{pemOfNewKey(t, 1024)}}, []string{"public_key: PEM: RSA key of 1024 bits"}},
-		{"TLS files", map[string]any{"store": map[string]any{"driver": "mysql", "dsn": "u@tcp(db)/w", "tls": map[string]any{"ca": "/nowhere/ca"}}}, []string{"tls ca: ", "/nowhere/ca"}},
+		{"TLS files", map[string]any{"store": map[string]any{"driver": "mysql", "dsn": "u@tcp(db)/w", "tls": map[string]any{"ca": "/nowhere/ca"}}}, []string{"tls ca: the file cannot be read: no such file"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := emptied(t)

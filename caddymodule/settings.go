@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
 	"strings"
@@ -115,7 +116,7 @@ func (r *resolver) choice(c choices, word string) string {
 }
 
 // placeholder is a name that Caddy gives, as far as it can be told from a secret that holds braces.
-var placeholder = regexp.MustCompile(`\{[A-Za-z_]+(\.[A-Za-z0-9_./-]+)+\}`)
+var placeholder = regexp.MustCompile(`\{(?:env|file|system|time|http|vars)\.[A-Za-z0-9_./-]+\}`)
 
 // text replaces the placeholders of a setting. What it says of a mistake names setting and placeholder, never the
 // value: Caddy's own message quotes whatever stands in braces, which may be a part of a password.
@@ -175,7 +176,7 @@ func (r *resolver) database(s *settings, from *Store) {
 		r.check(errors.New("store: DSN missing"))
 	}
 	if from.MaxOpenConns < 0 {
-		r.check(fmt.Errorf("max_open_conns: %d is no positive number", from.MaxOpenConns))
+		r.check(fmt.Errorf("max_open_conns: %d is not a positive number", from.MaxOpenConns))
 	}
 	for _, dsn := range from.Replicas {
 		s.database.Replicas = append(s.database.Replicas, r.text("replica", dsn))
@@ -285,7 +286,7 @@ var requirementKinds = map[string]validator.RequirementKind{
 func (r *resolver) publicKeys(values []string) []*rsa.PublicKey {
 	var keys []*rsa.PublicKey
 	for _, value := range values {
-		source, pem := r.pem("public_key", value)
+		pem := r.pem("public_key", value)
 		if value == "" {
 			r.check(errors.New("public_key: value missing"))
 		}
@@ -294,7 +295,7 @@ func (r *resolver) publicKeys(values []string) []*rsa.PublicKey {
 		}
 		parsed, err := validator.ParseIssuerKeys([]byte(pem))
 		if err != nil {
-			r.check(fmt.Errorf("public_key: %s: %w", source, err))
+			r.check(fmt.Errorf("public_key: PEM: %w", err))
 		}
 		keys = append(keys, parsed...)
 	}
@@ -302,13 +303,12 @@ func (r *resolver) publicKeys(values []string) []*rsa.PublicKey {
 }
 
 // pem gives PEM that is a setting itself, or in the file that it names.
-func (r *resolver) pem(setting, value string) (source, pem string) {
-	switch pem = r.text(setting, value); {
-	case pem == "" || strings.Contains(pem, "-----BEGIN"):
-		return "PEM", pem
-	default:
-		return pem, r.file(setting, pem)
+func (r *resolver) pem(setting, value string) string {
+	pem := r.text(setting, value)
+	if pem == "" || strings.Contains(pem, "-----BEGIN") {
+		return pem
 	}
+	return r.file(setting, pem)
 }
 
 func (r *resolver) cache(from *Cache) cache.Config {
@@ -342,19 +342,23 @@ func (r *resolver) memory(setting string, value, otherwise int64) int64 {
 	return value
 }
 
-// file reads a small file of the configuration.
+// file reads a small file of the configuration. What it says of a mistake does
+// not tell the path, because a key may stand where a path belongs.
 func (r *resolver) file(setting, path string) string {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 	case !info.Mode().IsRegular() || info.Size() > maxFile:
-		err = fmt.Errorf("%s is no regular file of at most %d bytes", path, maxFile)
+		err = fmt.Errorf("not a regular file of at most %d bytes", maxFile)
 	default:
 		var content []byte
 		if content, err = os.ReadFile(path); err == nil { //nolint:gosec // the operator names the file
 			return string(content)
 		}
 	}
-	r.check(fmt.Errorf("%s: %w", setting, err))
+	if failed := new(fs.PathError); errors.As(err, &failed) {
+		err = failed.Err
+	}
+	r.check(fmt.Errorf("%s: the file cannot be read: %w", setting, err))
 	return ""
 }

@@ -66,7 +66,7 @@ func (t *TLS) config() (*tls.Config, error) {
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("tls ca %q: no PEM certificate found", t.CA)
+			return nil, errors.New("tls ca: no PEM certificate found in the file")
 		}
 	}
 	if (t.Cert == "") != (t.Key == "") {
@@ -75,7 +75,7 @@ func (t *TLS) config() (*tls.Config, error) {
 	if t.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 		if err != nil {
-			return nil, fmt.Errorf("tls cert %q, key %q: %w", t.Cert, t.Key, err)
+			return nil, fmt.Errorf("tls cert and key: %w", err)
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}

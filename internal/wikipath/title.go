@@ -2,7 +2,6 @@ package wikipath
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -36,7 +35,7 @@ func CheckSpecialPage(name string) error {
 	key, ok := cleanTitle(name)
 	namespace, page, whole := cutNamespace(key)
 	if !ok || key == "" || whole && (namespace == "" || page == "" || strings.Contains(page, ":")) || strings.ContainsAny(key, "/#") {
-		return fmt.Errorf("special_page: %q is not a name: write the wiki's own name of Special, such as Spezial, or of the whole page, such as Spezial:OAuth", name)
+		return errors.New("special_page: not a name: write the wiki's own name of Special, such as Spezial, or of the whole page, such as Spezial:OAuth")
 	}
 	return nil
 }

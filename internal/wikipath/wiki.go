@@ -2,7 +2,6 @@ package wikipath
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -53,7 +52,7 @@ func New(c Config) (*Wiki, error) {
 // CheckScriptPath reports what is wrong with a script path.
 func CheckScriptPath(path string) error {
 	if !isPlainPath(path) || path != "/" && strings.HasSuffix(path, "/") {
-		return fmt.Errorf("script_path: %q is not a path: write $wgScriptPath, such as /w, or / for the root", path)
+		return errors.New("script_path: not a path: write $wgScriptPath, such as /w, or / for the root")
 	}
 	return nil
 }
@@ -61,7 +60,7 @@ func CheckScriptPath(path string) error {
 // CheckArticlePath reports what is wrong with an article path.
 func CheckArticlePath(path string) error {
 	if !isPlainPath(path) || !strings.HasSuffix(path, "/") {
-		return fmt.Errorf("article_path: %q is not a path that ends in /: write $wgArticlePath without $1, such as /wiki/", path)
+		return errors.New("article_path: not a path that ends in /: write $wgArticlePath without $1, such as /wiki/")
 	}
 	return nil
 }
