@@ -126,7 +126,7 @@ func New(cfg Config) *Memory {
 // places returns how many nodes fit into size bytes. One more is kept back: the
 // last nonce may be the first of its user, and takes two.
 func places(size int64) uint32 {
-	return uint32(min(max(size-wheelBytes-nodeBytes, 0)/nodeBytes, twice-2)) //nolint:gosec // within bounds
+	return uint32(min(max(size-wheelBytes-nodeBytes, 0)/nodeBytes, twice-2))
 }
 
 // Of returns the memory for the users of one realm: users of another realm with

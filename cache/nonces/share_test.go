@@ -3,6 +3,7 @@ package nonces
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -177,7 +178,9 @@ func TestAFutureTimestampCostsItsUser(t *testing.T) {
 	}
 	// The weight goes with the nonce.
 	m := newMemory(t, 1<<20)
-	m.spend(1, 1<<20, 299)
+	if _, err := m.spend(1, 1<<20, 299); !errors.Is(err, validator.ErrNonceShare) {
+		t.Fatal(err)
+	}
 	m.pass(kept + 301)
 	m.tidyAll()
 	before, _ := newMemory(t, 1<<20).spend(1, 1<<20, 0)
@@ -234,17 +237,23 @@ func TestEvents(t *testing.T) {
 	}
 	want := func(events ...Event) {
 		t.Helper()
-		if fmt.Sprint(told) != fmt.Sprint(events) {
+		if !slices.Equal(told, events) {
 			t.Fatalf("told %v, want %v", told, events)
 		}
 		told = nil
 	}
+	add := func(user uint64) {
+		t.Helper()
+		if _, err := m.spend(user, 32, int64(user%300)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for user := uint64(1); m.table.used < m.limit/100*79; user++ {
-		m.spend(user, 32, int64(user%300))
+		add(user)
 	}
 	want()
 	for user := uint64(1e6); m.table.used < m.limit/100*90; user++ {
-		m.spend(user, 32, int64(user%300))
+		add(user)
 	}
 	want(NearlyFull)
 	for m.table.used > m.limit/100*71 {
@@ -252,7 +261,7 @@ func TestEvents(t *testing.T) {
 		m.tidyAll()
 	}
 	for user := uint64(2e6); m.table.used < m.limit/100*85; user++ {
-		m.spend(user, 32, int64(user%300))
+		add(user)
 	}
 	want()
 	m.pass(1000)
