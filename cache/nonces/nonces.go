@@ -181,7 +181,7 @@ func (m *Memory) use(nonce, user id, weight uint32, end, wall, elapsed int64) (b
 	switch {
 	case end < wall, end <= m.dropped:
 		return false, validator.ErrNonceExpired
-	case end-wall >= wheelSize, !m.wheel.takes(&m.table, elapsed, due):
+	case !m.wheel.takes(&m.table, elapsed, due):
 		return false, errTooLong
 	case m.table.find(nonce) != 0:
 		return false, nil
