@@ -27,7 +27,7 @@ func TestReasonsForAppDevelopers(t *testing.T) {
 	}
 	documented := map[string]int{}
 	last := 0
-	for _, line := range strings.Split(table, "\n") {
+	for line := range strings.SplitSeq(table, "\n") {
 		row := reasonRow.FindStringSubmatch(line)
 		if row == nil {
 			t.Errorf("not a row of status, reasons and advice: %s", line)
@@ -38,7 +38,7 @@ func TestReasonsForAppDevelopers(t *testing.T) {
 			t.Errorf("status %s after %d: sort the rows by status", row[1], last)
 		}
 		last = status
-		for _, quoted := range strings.Split(row[2], ", ") {
+		for quoted := range strings.SplitSeq(row[2], ", ") {
 			name := reasonName.FindStringSubmatch(quoted)
 			switch {
 			case name == nil:
