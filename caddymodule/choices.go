@@ -168,10 +168,16 @@ func (r Requirement) check() error {
 	if err := kindChoice.check(r.Kind); err != nil {
 		return err
 	}
-	if len(r.Values) == 0 || slices.Contains(r.Values, "") {
+	if len(r.Values) == 0 {
 		return fmt.Errorf("require %s: value missing", r.Kind)
 	}
-	return nil
+	var mistakes []error
+	for _, value := range r.Values {
+		if !strings.Contains(value, "{") { // otherwise it can only be checked once it is known
+			mistakes = append(mistakes, checkRequired(r.Kind, value))
+		}
+	}
+	return errors.Join(mistakes...)
 }
 
 // checkRealm holds the realm to what a quoted-string can carry (RFC 9110 section 5.6.4).

@@ -47,10 +47,12 @@ or only
 	bearer_token = ...
 
 and may hold several apps, each below a line [name] that --app chooses. In the environment the names are
-OAUTH_CONSUMER_KEY, OAUTH_CONSUMER_SECRET and so on.`,
+OAUTH_CONSUMER_KEY, OAUTH_CONSUMER_SECRET and so on.
+
+A bearer token goes to curl on its standard input, and so into no argument.`,
 		Example: `  caddy oauth sign -c ~/.wiki 'https://wiki.example.org/w/api.php?action=query&meta=userinfo&format=json'
   caddy oauth sign -c ~/.wiki -d action=edit -d title=Sandbox -d 'text=Hello, world' https://wiki.example.org/w/api.php
-  curl -H "$(caddy oauth sign -c ~/.wiki --header-only https://wiki.example.org/w/)" https://wiki.example.org/w/`,
+  caddy oauth sign -c ~/.wiki --header-only https://wiki.example.org/w/ | curl -H @- https://wiki.example.org/w/`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			line, err := o.line(args[0], cmd.ErrOrStderr())
@@ -163,7 +165,11 @@ func (r curl) String() string {
 	default:
 		words = append(words, "-X", shellQuote(r.method))
 	}
-	if r.authorization != "" {
+	bearer := strings.HasPrefix(r.authorization, "Bearer ")
+	switch {
+	case bearer: // good for years: not an argument, which other users can see
+		words = append(words, "--config -")
+	case r.authorization != "": // good for one request
 		words = append(words, "-H", shellQuote("Authorization: "+r.authorization))
 	}
 	for _, header := range r.headers {
@@ -175,7 +181,13 @@ func (r curl) String() string {
 	case r.hasForm || r.method == http.MethodPost:
 		words = append(words, "--data-raw", shellQuote(string(r.form)))
 	}
-	return strings.Join(append(words, shellQuote(r.url)), " ")
+	line := strings.Join(append(words, shellQuote(r.url)), " ")
+	if bearer {
+		escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+		config := `header = "Authorization: ` + escape.Replace(r.authorization) + `"`
+		line = "printf '%s\\n' " + shellQuote(config) + " | " + line // printf is the shell's own: no process has it as an argument
+	}
+	return line
 }
 
 // shellQuote makes one word of s, whatever is in it.

@@ -225,6 +225,9 @@ func TestSignWithRSAKeyAndBearer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, arguments, found := strings.Cut(line, " | curl "); !found || strings.Contains(arguments, "a.b-_=.c") || !strings.HasPrefix(line, "printf ") {
+		t.Errorf("the token is an argument of a process, which other users can see: %s", line)
+	}
 	if got := decodeSeen(t, paste(t, line)); got.Authorization != "Bearer a.b-_=.c" || got.Body != "a=1" {
 		t.Errorf("[two]: the wiki saw %+v", got)
 	}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"reflect"
 	"slices"
@@ -31,7 +32,17 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 func parseDirective(d httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h := new(Handler)
 	err := h.UnmarshalCaddyfile(d.Dispenser)
-	if global, ok := d.Option("oauth").(*Handler); ok {
+	mode := h.Mode
+	global, ok := d.Option("oauth").(*Handler)
+	if ok {
+		mode = cmp.Or(mode, global.Mode)
+	}
+	d.Reset()
+	d.Next()
+	for _, mistake := range h.withoutEffect(mode, false) {
+		err = errors.Join(err, d.WrapErr(mistake))
+	}
+	if ok {
 		h.inherit(global)
 	}
 	if missing := h.missing(); err == nil && len(missing) > 0 {

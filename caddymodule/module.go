@@ -95,7 +95,9 @@ type Handler struct {
 	// database.
 	Consumers []Consumer `json:"consumers,omitempty"`
 
-	// What the identity must have, beside being proven. All must hold.
+	// What the identity must have, apart from being proven. All must hold. In mode `optional` they bind those who send
+	// a credential; without one a request passes as anonymous. A value that no identity can have is an error: the
+	// groups `*`, `user` and `autoconfirmed`, which nobody is stored in, and grants that are read as others.
 	Require []Requirement `json:"require,omitempty"`
 
 	// Whether a blocked user is refused (`$wgBlockDisablesLogin`). Default: true under the rules `standard`, and
@@ -144,7 +146,7 @@ type Handler struct {
 	// How a refusal is answered: `problem` (default) writes RFC 9457 JSON. `mediawiki` writes what MediaWiki would
 	// have answered at a path that ends in api.php (status 200, `MediaWiki-API-Error`, and the error as JSON) or that
 	// has a segment rest.php (403, as the release does), for what is the client's fault; else as `problem`. `caddy`
-	// sets the challenges and returns an error for handle_errors.
+	// sets the challenges and returns an error for handle_errors; a 503 is the problem document there too.
 	Errors string `json:"errors,omitempty"`
 
 	// Realm of the challenges. Default: `MediaWiki`.

@@ -14,6 +14,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.settings, h.mistakes = h.resolve()
+	h.warn(log)
 	if h.mistakes != nil || h.mode == modeStrip {
 		return nil //nolint:nilerr // Validate tells the mistakes
 	}
@@ -30,6 +31,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		log.Info("no public_key: every bearer token is refused", zap.String("wiki", h.Wiki))
 	}
 	return nil
+}
+
+// warn logs the settings without effect that the directive has from the global
+// option, or from a configuration in JSON.
+func (h *Handler) warn(log *zap.Logger) {
+	for _, mistake := range h.withoutEffect(h.Mode, true) {
+		log.Warn(mistake.Error(), zap.String("wiki", h.Wiki))
+	}
 }
 
 // Validate says everything that is wrong with the configuration at once.

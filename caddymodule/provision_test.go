@@ -169,13 +169,13 @@ func TestConfigurationErrors(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	t.Setenv("OAUTH_TEST_KEY", "from the environment")
+	t.Setenv("OAUTH_TEST_KEY", "0123456789abcdef0123456789abcdef")
 	inline, inFile := pemOfNewKey(t, 2048), pemOfNewKey(t, 2048)
 	h := mustLoad(t, map[string]any{
 		"secret_key": "{file." + write(t, "from a file\n") + "}",
 		"public_key": []string{inline, write(t, inFile+inline), "{file." + write(t, inFile) + "}"},
 		"base_url":   "https://Wiki.example:443",
-		"require":    []any{map[string]any{"kind": "consumer", "values": []string{"{env.OAUTH_TEST_KEY}", "b"}}},
+		"require":    []any{map[string]any{"kind": "consumer", "values": []string{"{env.OAUTH_TEST_KEY}", "fedcba9876543210fedcba9876543210"}}},
 	})
 	if len(h.keys) != 4 {
 		t.Errorf("%d keys", len(h.keys))
@@ -185,7 +185,7 @@ func TestSettings(t *testing.T) {
 		p.TimestampWindow != 5*time.Minute || p.MaxFormSize != 8<<20 || p.Wiki != "enwiki" {
 		t.Errorf("policy %+v", p)
 	}
-	if len(p.Require) != 1 || p.Require[0].Kind != validator.RequireConsumer || !slices.Equal(p.Require[0].Values, []string{"from the environment", "b"}) {
+	if len(p.Require) != 1 || p.Require[0].Kind != validator.RequireConsumer || !slices.Equal(p.Require[0].Values, []string{"0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"}) {
 		t.Errorf("require %+v", p.Require)
 	}
 	if h.cache.Size != 64<<20 || h.cache.TTL != time.Minute || h.cache.NegativeTTL != 5*time.Second || h.cache.MaxStale != 5*time.Minute || h.nonces != 192<<20 {

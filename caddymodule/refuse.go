@@ -22,8 +22,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, d *validator.De
 		}
 	}
 	h.challenges.Set(w.Header(), d.Reason)
-	if h.answer == errorsCaddy {
-		// Caddy logs the error of a 5xx with its text, and puts it into placeholders.
+	// Caddy logs every 5xx that a handler returns, with the whole request: a line each while the database is down.
+	// Of our own lines there are only so many, so such a refusal is answered here.
+	if h.answer == errorsCaddy && d.Reason.Status() < http.StatusInternalServerError {
+		// Caddy puts the text of the error into placeholders.
 		return caddyhttp.Error(d.Reason.Status(), errors.New(d.Reason.String()))
 	}
 	validator.WriteProblem(w, r, d.Reason)

@@ -233,7 +233,7 @@ func (r *resolver) policy(h *Handler) validator.Policy {
 		}
 		line := validator.Requirement{Kind: requirementKinds[required.Kind]}
 		for _, value := range required.Values {
-			line.Values = append(line.Values, r.text("require "+required.Kind, value))
+			line.Values = append(line.Values, r.checked("require "+required.Kind, value, func(s string) error { return checkRequired(required.Kind, s) }))
 		}
 		p.Require = append(p.Require, line)
 	}
