@@ -18,7 +18,8 @@ const root = "../.."
 var classes = []string{
 	"Header alias smuggling", "Header kept when the claim is absent", "Trailers", "Hop-by-hop removal", "Several credentials",
 	"Cache key confusion", "Cached past expiry", "Negative flooding", "One query each", "A revoked entry returns",
-	"First waiter hangs up", "Algorithm confusion", "JWT parser denial of service", "Keys of app owners", "Wrong kind of token",
+	"First waiter hangs up", "Algorithm confusion", "JWT parser denial of service", "Keys of app owners", "Restrictions that are dropped",
+	"Wrong kind of token",
 	"Empty secret", "Path normalisation", "Bypass lists", "Trust in X-Forwarded headers", "Host header chooses the wiki", "Malformed input allowed",
 	"Form bodies", "Standard-library parsers", "Nonce ignored or raced", "Nonce scope and exhaustion",
 	"Nonces that are costly to keep", "A step of the clock", "Timing", "Secret leak",

@@ -243,7 +243,7 @@ func replay(t *testing.T, release string, gateways map[string]string, cases []re
 	}
 	// Its exit status only tells whether any case differs.
 	output, runErr := exec.CommandContext(t.Context(), python, args...).CombinedOutput()
-	if text, err = os.ReadFile(file); err != nil { //nolint:gosec // our own
+	if text, err = os.ReadFile(file); err != nil {
 		t.Fatalf("replay.py: %v: %v\n%s", runErr, err, output)
 	}
 	var all []result
