@@ -284,4 +284,9 @@ func TestEvents(t *testing.T) {
 	m.want(m.sign(1, "t", "m", 0), true)
 	m.refused(m.sign(1, "t", "old", -1000), validator.ErrNonceExpired)
 	want()
+	m.pass(kept + 2)
+	m.tidyAll()
+	m.hand.wall -= 2000
+	m.refused(m.sign(1, "t", "again", 0), validator.ErrNonceExpired)
+	want(ClockBack)
 }
