@@ -348,6 +348,42 @@ func TestAFloodOfRandomTokens(t *testing.T) {
 	})
 }
 
+// A real token with a random consumer key is negative, and so is one of another consumer.
+func TestRandomConsumersAreNegative(t *testing.T) {
+	clk, cfg := newClock(), config()
+	cfg.Now = clk.Now
+	c := newCache(t, cfg)
+	real := granted("s")
+	next := &fakeStore{lookup: func(_ context.Context, k validator.Key) (validator.Facts, error) {
+		facts := validator.Facts{Acceptance: real.Acceptance}
+		switch k.Consumer {
+		case "c":
+			return real, nil
+		case "other":
+			facts.Consumer = &validator.Consumer{ID: 2, Key: "other"}
+		}
+		return facts, nil
+	}}
+	s := c.Store(next, "id", nil)
+	mustLookup(t, s, key(1))
+	settle(c)
+	before := c.Stats()[0].Bytes
+	for n := range 100 {
+		k := key(1)
+		k.Consumer = fmt.Sprint("random ", n)
+		if n == 0 {
+			k.Consumer = "other"
+		}
+		if mustLookup(t, s, k).Positive() {
+			t.Errorf("consumer %q with another's token is positive", k.Consumer)
+		}
+	}
+	settle(c)
+	if after := c.Stats()[0].Bytes; before == 0 || after != before {
+		t.Errorf("positive entries hold %d bytes, before %d", after, before)
+	}
+}
+
 func TestZeroTTL(t *testing.T) {
 	c := newCache(t, Config{Size: 1 << 20})
 	for _, positive := range []bool{true, false} {
