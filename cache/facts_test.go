@@ -353,12 +353,12 @@ func TestRandomConsumersAreNegative(t *testing.T) {
 	clk, cfg := newClock(), config()
 	cfg.Now = clk.Now
 	c := newCache(t, cfg)
-	real := granted("s")
+	owned := granted("s")
 	next := &fakeStore{lookup: func(_ context.Context, k validator.Key) (validator.Facts, error) {
-		facts := validator.Facts{Acceptance: real.Acceptance}
+		facts := validator.Facts{Acceptance: owned.Acceptance}
 		switch k.Consumer {
 		case "c":
-			return real, nil
+			return owned, nil
 		case "other":
 			facts.Consumer = &validator.Consumer{ID: 2, Key: "other"}
 		}
