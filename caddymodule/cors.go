@@ -165,7 +165,7 @@ func (h *Handler) preflight(w http.ResponseWriter, r *http.Request, wiki string)
 	metrics.decided(&d)
 	remember(r, outcome{d, wiki, h.names.folded})
 	if !allowed {
-		h.log.refused(r, &d, wiki, h.handshakeHint)
+		h.log.refused(r, &d, wiki, h.explain)
 		return h.refuse(w, r, &d, wiki)
 	}
 	maps.Copy(w.Header(), own)

@@ -139,14 +139,18 @@ func (s *settings) asked(r *http.Request) string {
 	return id
 }
 
-// releaseOf is the release of a wiki; of one that is not served, the directive's.
-func (s *settings) releaseOf(id string) validator.Release {
+// policyOf returns the policy of a wiki, or the directive's for one that is not
+// served.
+func (s *settings) policyOf(id string) *validator.Policy {
 	i, found := slices.BinarySearchFunc(s.served, id, func(w wiki, id string) int { return cmp.Compare(w.place.ID, id) })
 	if !found {
-		return s.policy.Release
+		return &s.policy
 	}
-	return s.served[i].policy.Release
+	return &s.served[i].policy
 }
+
+// releaseOf is the release of a wiki; of one that is not served, the directive's.
+func (s *settings) releaseOf(id string) validator.Release { return s.policyOf(id).Release }
 
 // sharing finds two wikis that would read the same tables of users, which is hardly meant.
 func (s *settings) sharing() (one, other string, found bool) {

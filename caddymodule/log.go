@@ -32,9 +32,9 @@ var refusalMessages = func() []string {
 }()
 
 // refused logs a refusal, and the cause of one that is no fault of the client.
-// The hint says what an operator may have to change, and is made only if the
-// line is written.
-func (l *refusalLog) refused(r *http.Request, d *validator.Decision, wiki string, hint func(*http.Request, *validator.Decision) string) {
+// What explain returns helps an operator to find the cause, and is made only if
+// the line is written.
+func (l *refusalLog) refused(r *http.Request, d *validator.Decision, wiki string, explain func(*http.Request, *validator.Decision, string) []zap.Field) {
 	level := zapcore.InfoLevel
 	if d.Verdict == validator.Unavailable {
 		level = zapcore.ErrorLevel
@@ -47,28 +47,28 @@ func (l *refusalLog) refused(r *http.Request, d *validator.Decision, wiki string
 		return
 	}
 	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	advice := zap.Skip()
-	if text := hint(r, d); text != "" {
-		advice = zap.String("hint", text)
-	}
-	entry.Write(
+	entry.Write(append([]zap.Field{
 		zap.String("reason", d.Reason.String()),
 		zap.String("protocol", d.Protocol.String()),
 		zap.String("consumer_key", bounded(d.Consumer)),
 		zap.String("client_ip", ip),
 		zap.String("wiki", bounded(wiki)), // of a farm: what the request makes of it
-		advice,
 		zap.Error(d.Err),
-	)
+	}, explain(r, d, wiki)...)...)
 }
 
 // maxLogged bounds a consumer key in a log, in bytes. Keys have 32.
 const maxLogged = 64
 
 // bounded makes what a client has sent fit for a log.
-func bounded(s string) string {
-	if len(s) > maxLogged {
-		s = s[:maxLogged]
+func bounded(s string) string { return boundedTo(s, maxLogged) }
+
+// maxLoggedURL bounds a URL in a log, in bytes.
+const maxLoggedURL = 1024
+
+func boundedTo(s string, size int) string {
+	if len(s) > size {
+		s = s[:size]
 	}
 	return strings.ToValidUTF8(s, "?")
 }

@@ -44,7 +44,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case validator.Anonymous:
 		return next.ServeHTTP(w, r)
 	default:
-		h.log.refused(r, &d, wiki, h.handshakeHint)
+		h.log.refused(r, &d, wiki, h.explain)
 		return h.refuse(w, r, &d, wiki)
 	}
 }

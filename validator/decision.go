@@ -27,8 +27,11 @@ type Decision struct {
 	Consumer string
 	// Sent is the timestamp of TimestampExpired and the nonce of NonceUsed, as
 	// the client sent them: any text.
-	Sent     string
-	Identity Identity
+	Sent string
+	// SignedMethod and SignedURL are what a signature that does not match was
+	// verified against, without a query, for the log of the refusal.
+	SignedMethod, SignedURL string
+	Identity                Identity
 	// Err is the cause of an Unavailable verdict, for the operator and nobody else.
 	Err error
 }

@@ -88,6 +88,8 @@ func (c *Claim) decision(verdict Verdict, reason Reason) Decision {
 		d.Sent = c.oauth[fieldTimestamp]
 	case NonceUsed:
 		d.Sent = c.oauth[fieldNonce]
+	case BadSignature:
+		d.SignedMethod, d.SignedURL = c.method, c.baseURL
 	}
 	return d
 }

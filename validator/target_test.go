@@ -94,8 +94,17 @@ func TestBasePath(t *testing.T) {
 			if tt.target != "" {
 				r.Target = tt.target
 			}
-			if d := s.verifier().Verify(t.Context(), r); d.Reason != tt.want {
+			d := s.verifier().Verify(t.Context(), r)
+			if d.Reason != tt.want {
 				t.Errorf("%s, rules %d: %v, want %v", tt.name, rules, d.Reason, tt.want)
+			}
+			signed := ""
+			if tt.want == BadSignature {
+				path, _, _ := strings.Cut(r.Target, "?")
+				signed = "https://api.example.org" + tt.path + path
+			}
+			if d.SignedURL != signed || (d.SignedMethod == "") != (signed == "") {
+				t.Errorf("%s, rules %d: signed %s %s, want %s", tt.name, rules, d.SignedMethod, d.SignedURL, signed)
 			}
 		}
 	}
