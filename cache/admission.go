@@ -26,9 +26,10 @@ const (
 	numClasses
 )
 
-// places bounds the lookups under way, for each class. Beyond it a flood of
-// random tokens would fill the queue of the connections until lookups time out.
-var places = [numClasses]int{stranger: 512, acquainted: 1024, refresh: 1024}
+// places bounds the lookups under way, for each class. A store takes turns
+// between the clients that wait in it, so many may wait: a client who is refused
+// here at once comes again, and takes more of the processor than one who waits.
+var places = [numClasses]int{stranger: 4096, acquainted: 4096, refresh: 1024}
 
 const (
 	// maxBacklog bounds the refreshes under way of entries that are served

@@ -79,7 +79,7 @@ func TestFailuresOfTheServer(t *testing.T) {
 		"silent":   func(f *farm) { *f = f.throughRelay(t, silent.Addr().String()) },
 		"password": func(f *farm) { f.Config.DSN = strings.Replace(f.Config.DSN, storetest.Password, "x", 1) },
 		"database": func(f *farm) { f.Config.DSN = strings.Replace(f.Config.DSN, f.Database, "none", 1) },
-		"too slow": func(f *farm) { *f = f.throughRelay(t, slow(t, mariadb.Start(t).TCPAddr(), 150*time.Millisecond)) },
+		"too slow": func(f *farm) { *f = f.throughRelay(t, slow(t, mariadb.Start(t).TCPAddr(), 300*time.Millisecond)) },
 		"no TLS":   func(f *farm) { f.Config.TLS = &store.TLS{ServerName: "other.test"} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -288,6 +288,17 @@ func TestNoConnectionIsAccepted(t *testing.T) {
 		server.Exec(t, "ALTER USER '"+storetest.User+"'@'%' WITH MAX_USER_CONNECTIONS 0")
 	})
 	if facts, err := patient.Lookup(t.Context(), f.oauth1); err != nil || facts.User == nil {
+		t.Errorf("%+v, %v", facts, err)
+	}
+}
+
+// TestQueryTimeoutBeginsWithTheConnection has a server to which the login and
+// the query take more than the timeout together.
+func TestQueryTimeoutBeginsWithTheConnection(t *testing.T) {
+	f := newFarm(t, storetest.Named(t, "MariaDB 1.39"))
+	f = f.throughRelay(t, slow(t, mariadb.Start(t).TCPAddr(), time.Second))
+	f.Config.QueryTimeout = 1800 * time.Millisecond
+	if facts, err := f.Store(t).Lookup(t.Context(), f.oauth1); err != nil || facts.User == nil {
 		t.Errorf("%+v, %v", facts, err)
 	}
 }

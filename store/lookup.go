@@ -109,9 +109,9 @@ func (q *query) statement(asked shape) (text string, args []any) {
 
 // run asks the server. Everything that it answers is turned into facts here, once; what cannot be read is taken
 // for what refuses more.
-func (q *query) run(ctx context.Context, db *sql.DB, asked shape) (found, error) {
+func (q *query) run(ctx context.Context, conn *sql.Conn, asked shape) (found, error) {
 	text, args := q.statement(asked)
-	rows, err := db.QueryContext(ctx, text, args...)
+	rows, err := conn.QueryContext(ctx, text, args...)
 	if err != nil {
 		return found{}, err
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"maps"
 	"regexp"
@@ -95,9 +96,9 @@ func verdict(refusals []refusal, bit, suggested shape) refusal {
 }
 
 // explain makes the error for the operator.
-func (q *query) explain(ctx context.Context, on *server, r refusal) error {
+func (q *query) explain(ctx context.Context, on *server, conn *sql.Conn, r refusal) error {
 	s, m := q.store, r.missing
-	e := &SchemaError{Wiki: s.wiki.ID, Account: on.account(ctx, q.step.pool.driver), Message: m.Message}
+	e := &SchemaError{Wiki: s.wiki.ID, Account: on.account(ctx, conn, q.step.pool.driver), Message: m.Message}
 	table, _ := m.object(&s.wiki)
 	e.OfRelease = m.Denied && sideOf(r.shape, m, &s.wiki) >= 0
 	if e.Account == "" || table == "" {
@@ -158,7 +159,7 @@ func (s *Store) columns(asked shape) map[string][]string {
 }
 
 // account asks the server whom it takes us for, once. An answer that does not come leaves the DSN's user.
-func (s *server) account(ctx context.Context, d Driver) string {
+func (s *server) account(ctx context.Context, conn *sql.Conn, d Driver) string {
 	ask := d.Account()
 	if ask == "" {
 		return ""
@@ -167,7 +168,7 @@ func (s *server) account(ctx context.Context, d Driver) string {
 	defer s.accountMu.Unlock()
 	if s.accountName == "" {
 		var name string
-		if err := s.db.QueryRowContext(ctx, ask).Scan(&name); err != nil {
+		if err := conn.QueryRowContext(ctx, ask).Scan(&name); err != nil {
 			return "'" + s.User + "'"
 		}
 		at := strings.LastIndexByte(name, '@')

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -127,9 +129,10 @@ func (r *reading) visit(ctx context.Context, s *server, left int) (found, error)
 // connections.
 func (r *reading) ask(ctx context.Context, s *server, left int) (f found, open int, err error) {
 	start := time.Now()
-	f, err = r.pool.ask(ctx, s, r.q, r.budget/time.Duration(left))
+	share := r.budget / time.Duration(left)
+	f, err = r.pool.ask(ctx, s, r.q, share)
 	if validator.FailureOf(err) != validator.LimitFailure {
-		r.budget -= time.Since(start)
+		r.budget -= min(time.Since(start), share) // connecting and asking have a share each
 	}
 	if err == nil {
 		r.pool.answers(s)
@@ -179,14 +182,30 @@ func (p *Pool) answers(s *server) {
 	}
 }
 
-// ask asks one server: once, and once more for each thing that it has in another shape than was asked for.
-func (p *Pool) ask(ctx context.Context, on *server, q *query, share time.Duration) (found, error) {
+// ask asks one server. A connection that was lost while nobody used it says nothing about the server.
+func (p *Pool) ask(ctx context.Context, on *server, q *query, share time.Duration) (f found, err error) {
+	for range 3 {
+		if f, err = p.askOver(ctx, on, q, share); !errors.Is(err, driver.ErrBadConn) {
+			break
+		}
+	}
+	return f, err
+}
+
+// askOver asks over one connection: once, and once more for each thing that the server has in another shape than was
+// asked for. The time counts from when the connection is there.
+func (p *Pool) askOver(ctx context.Context, on *server, q *query, share time.Duration) (found, error) {
+	conn, err := p.connection(ctx, on, share)
+	if err != nil {
+		return found{}, err
+	}
+	defer conn.Close() //nolint:errcheck // it goes back to its pool
 	ctx, cancel := context.WithTimeout(ctx, share)
 	defer cancel()
 	asked, turned := q.store.shape(), shape(0)
 	var refusals []refusal
 	for {
-		f, missing, err := p.try(ctx, on, q, asked)
+		f, missing, err := p.try(ctx, on, conn, q, asked)
 		if err == nil {
 			q.store.remember(asked, q.step.parts.bits())
 			return f, nil
@@ -197,7 +216,7 @@ func (p *Pool) ask(ctx context.Context, on *server, q *query, share time.Duratio
 		refusals = append(refusals, refusal{asked, *missing})
 		bit := q.store.other(asked, *missing)
 		if bit == 0 || turned&bit != 0 {
-			err = q.explain(ctx, on, verdict(refusals, bit, suggested(q.store.wiki.Release)))
+			err = q.explain(ctx, on, conn, verdict(refusals, bit, suggested(q.store.wiki.Release)))
 			return found{}, at(on, &validator.StoreError{Failure: validator.TableFailure, Err: err})
 		}
 		asked ^= bit
@@ -205,13 +224,24 @@ func (p *Pool) ask(ctx context.Context, on *server, q *query, share time.Duratio
 	}
 }
 
-// try asks one server for tables of one shape.
-func (p *Pool) try(ctx context.Context, on *server, q *query, asked shape) (f found, missing *Missing, err error) {
+// connection takes a connection that is free, or makes one.
+func (p *Pool) connection(ctx context.Context, on *server, share time.Duration) (*sql.Conn, error) {
 	start := time.Now()
-	if f, err = q.run(ctx, on.db, asked); err != nil {
-		if missing = p.driver.Missing(err); missing != nil && isConnect(err) {
-			missing = nil
-		}
+	ctx, cancel := context.WithTimeout(ctx, share)
+	defer cancel()
+	conn, err := on.db.Conn(ctx)
+	if err != nil {
+		err = at(on, p.judge(ctx, err, time.Since(start)))
+		p.cfg.Observe(time.Since(start), err)
+	}
+	return conn, err
+}
+
+// try asks for tables of one shape.
+func (p *Pool) try(ctx context.Context, on *server, conn *sql.Conn, q *query, asked shape) (f found, missing *Missing, err error) {
+	start := time.Now()
+	if f, err = q.run(ctx, conn, asked); err != nil {
+		missing = p.driver.Missing(err)
 		err = at(on, p.judge(ctx, err, time.Since(start)))
 	}
 	p.cfg.Observe(time.Since(start), err)
