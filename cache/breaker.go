@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -59,10 +60,8 @@ func (b *breaker) try(d *digest) {
 // fails notes that the lookup of the key, which began at began, failed at now.
 func (b *breaker) fails(d *digest, began, now time.Time, err error) {
 	if b.outage == nil {
-		for i := range b.failed {
-			if b.failed[i] == *d {
-				return
-			}
+		if slices.Contains(b.failed, *d) {
+			return
 		}
 		if len(b.failed) == 0 || began.Before(b.first) {
 			b.first = began

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
@@ -168,13 +169,13 @@ func (s *settings) open(log *zap.Logger) (_ *lease, err error) {
 // serversOf names the servers that the lookups of a wiki need: a failing one
 // stops only the lookups of wikis that need it.
 func serversOf(d *database, w store.Wiki) string {
-	names := d.Identity()
+	names := []string{d.Identity()}
 	for _, p := range []*store.Pool{w.Server, w.CentralAuthServer} {
 		if p != nil {
-			names += " " + p.Identity()
+			names = append(names, p.Identity())
 		}
 	}
-	return names
+	return strings.Join(names, " ")
 }
 
 // take gets a value from a pool, or makes it, and notes that the lease must give it back.

@@ -53,7 +53,7 @@ func start(b *testing.B, users int, storeLines []string, settings ...string) *dr
 }
 
 func (d *drill) row(name string, format string, args ...any) {
-	fmt.Printf("| %s | %s |\n", name, fmt.Sprintf(format, args...))
+	fmt.Fprintf(os.Stdout, "| %s | %s |\n", name, fmt.Sprintf(format, args...))
 }
 
 // refused fails the drill when more than a share of the requests does not pass.
@@ -74,7 +74,7 @@ func memory() string {
 
 // BenchmarkOneFailure has what is no outage: nobody else may be refused for it.
 func BenchmarkOneFailure(b *testing.B) {
-	fmt.Println("\n| One failure | Cold users |\n|---|---|")
+	fmt.Fprintln(os.Stdout, "\n| One failure | Cold users |\n|---|---|")
 	const during = 5 * time.Second
 	b.Run("connections", func(b *testing.B) {
 		d := start(b, 1200, []string{"max_open_conns 16"})
@@ -140,7 +140,7 @@ func BenchmarkOneFailure(b *testing.B) {
 
 // BenchmarkStrangers floods the gateway with random tokens.
 func BenchmarkStrangers(b *testing.B) {
-	fmt.Println("\n| Strangers, 1,500 streams, DB +5 ms | Cold users, 25/s | Cached user, 50/s | |\n|---|---|---|---|")
+	fmt.Fprintln(os.Stdout, "\n| Strangers, 1,500 streams, DB +5 ms | Cold users, 25/s | Cached user, 50/s | |\n|---|---|---|---|")
 	for _, tt := range []struct {
 		name  string
 		known bool // the consumer
@@ -185,7 +185,7 @@ func BenchmarkStrangers(b *testing.B) {
 
 // BenchmarkFaults takes the database away for some seconds.
 func BenchmarkFaults(b *testing.B) {
-	fmt.Println("\n| Fault of 8 s, ttl 3 s | Cached user, 20/s | Cold users, 20/s | First cold 200 after the end | |\n|---|---|---|---|---|")
+	fmt.Fprintln(os.Stdout, "\n| Fault of 8 s, ttl 3 s | Cached user, 20/s | Cold users, 20/s | First cold 200 after the end | |\n|---|---|---|---|---|")
 	for _, tt := range []struct {
 		name       string
 		begin, end func(d *drill)
@@ -248,6 +248,6 @@ func BenchmarkCacheBytes(b *testing.B) {
 	})
 	time.Sleep(5 * time.Second)
 	sent := stop()
-	fmt.Println("\n| One's own token, random consumers | Bytes of the cache |\n|---|---|")
+	fmt.Fprintln(os.Stdout, "\n| One's own token, random consumers | Bytes of the cache |\n|---|---|")
 	d.row(fmt.Sprintf("%d requests", sent), "before %s, after %s", before, bytes())
 }
