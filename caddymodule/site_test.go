@@ -31,6 +31,7 @@ type site struct {
 	address, dir string
 	timeout      string // of queries; default 2s
 	wiki         string // the setting; default testwiki
+	before       string // directives of a route before oauth
 	credentials  sign.Credentials
 	issuer       *rsa.PrivateKey
 	jti, client  string
@@ -111,6 +112,10 @@ func (s *site) makeWiki(t *testing.T) {
 // load runs Caddy with the site: lines are more lines of the directive, routes come after it.
 func (s *site) load(t *testing.T, lines, routes string) {
 	t.Helper()
+	open, end := "", ""
+	if s.before != "" {
+		open, end = "route {\n"+s.before, "}"
+	}
 	config, text := adapt(fmt.Sprintf(`
 {
 	admin off
@@ -128,6 +133,7 @@ func (s *site) load(t *testing.T, lines, routes string) {
 }
 http://%[2]s {
 	log
+	%[8]s
 	oauth {
 		store sqlite %[1]s/wiki.sqlite {
 			query_timeout %[6]s
@@ -141,8 +147,9 @@ http://%[2]s {
 	%[4]s
 	metrics /metrics
 	reverse_proxy %[5]s
+	%[9]s
 }
-`, s.dir, s.address, lines, routes, s.backend.Listener.Addr(), cmp.Or(s.timeout, "2s"), cmp.Or(s.wiki, "testwiki")))
+`, s.dir, s.address, lines, routes, s.backend.Listener.Addr(), cmp.Or(s.timeout, "2s"), cmp.Or(s.wiki, "testwiki"), open, end))
 	if config == nil {
 		t.Fatal(text)
 	}
