@@ -23,7 +23,8 @@ var classes = []string{
 	"Empty secret", "Path normalisation", "Bypass lists", "Trust in X-Forwarded headers", "Host header chooses the wiki", "Malformed input allowed",
 	"Form bodies", "Standard-library parsers", "Nonce ignored or raced", "Nonce scope and exhaustion",
 	"Nonces that are costly to keep", "A step of the clock", "Timing", "Secret leak",
-	"Response caching", "Leak per reload; reload under load", "Configuration tied to the store", "Values in headers",
+	"Response caching", "Leak per reload; reload under load", "One failure stops all", "Strangers' lookups", "A denial taken for absence",
+	"Configuration tied to the store", "Values in headers",
 	"CORS preflights", "CORS headers", "Reflected input", "Signed over the rewritten URL", "Upgrades and other protocols", "Clients that sign otherwise",
 }
 
