@@ -107,15 +107,20 @@ var sides = []struct {
 	told          map[bool]string // with the bit or without
 }{
 	{
-		blockTables, []string{"ipblocks"}, []string{"block", "block_target"},
+		blockTables,
+		[]string{"ipblocks"},
+		[]string{"block", "block_target"},
 		map[bool]string{false: "blocks are read from ipblocks", true: "blocks are read from block and block_target"},
 	},
 	{
-		hiddenLevel, []string{"gu_hidden"}, []string{"gu_hidden_level"},
+		hiddenLevel,
+		[]string{"gu_hidden"},
+		[]string{"gu_hidden_level"},
 		map[bool]string{false: "hidden names are read from gu_hidden", true: "hidden names are read from gu_hidden_level"},
 	},
 	{
-		groupExpiry, nil, []string{"gug_expiry"},
+		groupExpiry, nil,
+		[]string{"gug_expiry"},
 		map[bool]string{false: "global groups do not end", true: "global groups end"},
 	},
 }

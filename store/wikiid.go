@@ -84,7 +84,7 @@ func (s *Store) compareID() {
 }
 
 func (s *Store) wikisOfApps(ctx context.Context, on *server) (wikis []string, err error) {
-	rows, err := on.db.QueryContext(ctx, fmt.Sprintf("SELECT DISTINCT c.oarc_wiki FROM %soauth_registered_consumer` c LIMIT %d", //nolint:gosec // a checked name
+	rows, err := on.db.QueryContext(ctx, fmt.Sprintf("SELECT DISTINCT c.oarc_wiki FROM %soauth_registered_consumer` c LIMIT %d",
 		s.names[placeOAuth], maxWikis))
 	if err != nil {
 		return nil, err
