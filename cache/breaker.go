@@ -91,8 +91,7 @@ func (b *breaker) answered(now time.Time) {
 
 // missed reports whether an entry could not be refreshed in time because its
 // freshness ended in the last outage. Such entries are the backlog, which is
-// worked off in the background for maxStale after the outage.
-func (b *breaker) missed(until, now time.Time, maxStale time.Duration) bool {
-	return b.outage == nil && !b.ended.IsZero() && now.Before(b.ended.Add(maxStale)) &&
-		!until.Before(b.began) && !until.After(b.ended)
+// worked off in the background for as long as they may be served stale.
+func (b *breaker) missed(until time.Time) bool {
+	return b.outage == nil && !b.ended.IsZero() && !until.Before(b.began) && !until.After(b.ended)
 }

@@ -91,7 +91,7 @@ func (s *store) join(key *validator.Key, d digest, known *entry[validator.Facts]
 	backlog := false
 	if known != nil {
 		until := c.time(known.until)
-		backlog = server.missed(until, at, c.cfg.MaxStale) || table.missed(until, at, c.cfg.MaxStale)
+		backlog = server.missed(until) || table.missed(until)
 		waits = !failing && !probe && !probeTable && !backlog
 	}
 	if f == nil {
