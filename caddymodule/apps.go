@@ -140,7 +140,7 @@ func (r *resolver) app(c Consumer) validator.Consumer {
 	}
 	if pem := r.pem(setting("rsa_key"), c.RSAKey); pem != "" {
 		if app.RSAKey = validator.ParseConsumerKey([]byte(pem)); app.RSAKey == nil {
-			r.check(errors.New(setting("rsa_key is not a public RSA key of 1024 to 8192 bits in PEM")))
+			r.check(errors.New(setting("rsa_key is not a public RSA key in PEM of 1024 to 4096 bits and an exponent of at most 65537")))
 		}
 	}
 	restrictions := cmp.Or(c.Restrictions, everywhere) // JSON is full of braces: no placeholders

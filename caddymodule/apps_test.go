@@ -59,7 +59,7 @@ func TestMistakesInApps(t *testing.T) {
 		{"wiki", []any{anApp(map[string]any{"wiki": "a.b"})}, nil, []string{`"a.b" is not a wiki id`}},
 		{"no secret", []any{anApp(map[string]any{"secret_key": "{env.OAUTH_TEST_NOWHERE}"})}, nil, []string{"secret_key: placeholder {env.OAUTH_TEST_NOWHERE} is empty or unknown"}},
 		{"white space", []any{anApp(map[string]any{"secret_key": "hunter2 "})}, nil, []string{"begins or ends with white space"}},
-		{"no RSA key", []any{anApp(map[string]any{"rsa_key": write(t, "hello")})}, nil, []string{"rsa_key is not a public RSA key of 1024 to 8192 bits"}},
+		{"no RSA key", []any{anApp(map[string]any{"rsa_key": write(t, "hello")})}, nil, []string{"rsa_key is not a public RSA key in PEM of 1024 to 4096 bits"}},
 		{"no key file", []any{anApp(map[string]any{"rsa_key": "rsa_key: the file cannot be read: no such file"})}, nil, []string{"rsa_key: ", "rsa_key: the file cannot be read: no such file"}},
 		{"restrictions", []any{anApp(map[string]any{"restrictions": "[]"})}, nil, []string{"restrictions are not as MediaWiki has them"}},
 	} {

@@ -63,7 +63,9 @@ import (
 //	    require              grant|group|consumer <value...>
 //	    block_disables_login on|off
 //	    timestamp_window     <duration>
+//	    clock_skew           <duration>
 //	    max_form_size        <size>
+//	    max_body_size        <size>
 //	    handshake            verify
 //	    handshake            pass {
 //	        script_path  <path>
@@ -122,7 +124,9 @@ func (h *Handler) subdirectives() map[string]subdirective {
 		"require":              h.readRequire,
 		"block_disables_login": onOff(&h.BlockDisablesLogin),
 		"timestamp_window":     duration(&h.TimestampWindow),
+		"clock_skew":           durationOrZero(&h.ClockSkew),
 		"max_form_size":        size(&h.MaxFormSize),
+		"max_body_size":        size(&h.MaxBodySize),
 		"handshake":            h.readHandshake,
 		"trusted_peer":         choice(&h.TrustedPeer, peerChoice),
 		"cors_preflight":       h.readPreflight,

@@ -163,3 +163,20 @@ func wrap(line *caddyfile.Dispenser, err error) error {
 	}
 	return line.WrapErr(err)
 }
+
+// durationOrZero reads a duration for a setting whose zero is not its default.
+func durationOrZero(to **caddy.Duration) subdirective {
+	return func(line *caddyfile.Dispenser) error {
+		name, value := line.Val(), ""
+		if err := oneValue(line, &value, true); err != nil {
+			return err
+		}
+		d, err := caddy.ParseDuration(value)
+		if err != nil || d < 0 {
+			return line.Errf("%s: %q is not a duration: use 0s or more", name, value)
+		}
+		v := caddy.Duration(d)
+		*to = &v
+		return nil
+	}
+}

@@ -52,7 +52,7 @@ func newSignWiki(t *testing.T, key *rsa.PublicKey) *httptest.Server {
 	}
 	v := validator.New(validator.Policy{Wiki: "enwiki", Release: validator.Release147}, signStore{facts}, &signNonces{}, validator.NewJWT(nil, validator.Policy{}))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d := v.Verify(r.Context(), validator.FromHTTP(r))
+		d := v.Verify(r.Context(), validator.FromHTTP(nil, r))
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)

@@ -14,7 +14,7 @@ import (
 
 // describe tells the core what the client sent: method and target before any rewrite, for that is what it signed.
 // It says false for a CONNECT that opens no WebSocket.
-func (s *settings) describe(r *http.Request) (validator.Request, bool) {
+func (s *settings) describe(w http.ResponseWriter, r *http.Request) (validator.Request, bool) {
 	ctx := r.Context()
 	method, target := originalTarget(r)
 	if method == http.MethodConnect {
@@ -31,7 +31,7 @@ func (s *settings) describe(r *http.Request) (validator.Request, bool) {
 		Target:        target,
 		Authorization: r.Header["Authorization"],
 		ContentType:   r.Header["Content-Type"],
-		Form:          validator.FormReader(r),
+		Body:          validator.BodyReader(w, r),
 	}
 	if r.TLS != nil {
 		d.Scheme = "https"

@@ -122,7 +122,7 @@ func TestForwardedProto(t *testing.T) {
 		s := newShell(t, &Handler{}, allow())
 		r := get("/")
 		r.Header["X-Forwarded-Proto"] = test.lines
-		if got := validator.FromHTTP(r).ForwardedProto; got != test.want {
+		if got := validator.FromHTTP(nil, r).ForwardedProto; got != test.want {
 			t.Errorf("%q: without Caddy: %q", test.lines, got)
 		}
 		if _, err := s.serve(t, r); err != nil {
@@ -149,8 +149,8 @@ func TestForm(t *testing.T) {
 		{"chunked", 10, -1, nil},
 		{"as large as may be", limit, limit, nil},
 		{"as large as may be, chunked", limit, -1, nil},
-		{"too large", limit + 50, limit + 50, validator.ErrFormTooLarge},
-		{"too large, chunked", limit + 50, -1, validator.ErrFormTooLarge},
+		{"too large", limit + 50, limit + 50, validator.ErrBodyTooLarge},
+		{"too large, chunked", limit + 50, -1, validator.ErrBodyTooLarge},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			body := bytes.Repeat([]byte("\x00\xff%"), test.size)[:test.size]
@@ -158,7 +158,7 @@ func TestForm(t *testing.T) {
 			r.ContentLength = test.sent
 			s := newShell(t, &Handler{}, validator.Decision{})
 			s.core.verify = func(q validator.Request) validator.Decision {
-				form, err := q.Form(limit)
+				form, err := q.Body(validator.BodyLimit{Size: limit})
 				if !errors.Is(err, test.want) || err == nil && !bytes.Equal(form, body) {
 					t.Errorf("form of %d bytes, error %v, want %v", len(form), err, test.want)
 				}
@@ -184,7 +184,7 @@ func TestNoBodyIsNoForm(t *testing.T) {
 	if _, err := s.serve(t, get("/")); err != nil {
 		t.Fatal(err)
 	}
-	if s.core.asked[0].Form != nil {
+	if s.core.asked[0].Body != nil {
 		t.Error("a request without a body has a form")
 	}
 }

@@ -42,7 +42,9 @@ func signedFor(tb testing.TB, host string) *http.Request {
 	tb.Helper()
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Host = host
-	header, err := sign.Header(sign.Credentials{ConsumerKey: "a", ConsumerSecret: "b", Token: "c", TokenSecret: "d"}, r.Method, "http://wiki.example/", nil, sign.Options{})
+	header, err := sign.Header(sign.Credentials{
+		ConsumerKey: strings.Repeat("a", 32), ConsumerSecret: "b", Token: strings.Repeat("c", 32), TokenSecret: "d",
+	}, r.Method, "http://wiki.example/", nil, sign.Options{})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -117,14 +117,14 @@ func (r *resolver) handshake(from *Handshake) *wikipath.Wiki {
 // leavesToWiki reports whether the extension judges a request by itself, and
 // the configuration says to let it. A request for a wiki that is not configured
 // is refused as any other.
-func (h *Handler) leavesToWiki(r *http.Request, wiki string) bool {
+func (h *Handler) leavesToWiki(w http.ResponseWriter, r *http.Request, wiki string) bool {
 	if h.handshake == nil || !h.serves(wiki) {
 		return false
 	}
 	method, target := originalTarget(r)
 	request := wikipath.Request{Method: method, Target: target, Header: r.Header}
-	if r.ContentLength != 0 {
-		request.Form = validator.FormReader(r)
+	if read := validator.BodyReader(w, r); read != nil && r.ContentLength != 0 {
+		request.Form = func(limit int64) ([]byte, error) { return read(validator.BodyLimit{Size: limit}) }
 	}
 	_, found := h.handshake.Endpoint(&request)
 	return found

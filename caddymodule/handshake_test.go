@@ -100,7 +100,7 @@ func TestHandshakeForm(t *testing.T) {
 		for _, length := range []int64{int64(len(tt.body)), -1} {
 			s := newShell(t, &Handler{Handshake: &Handshake{Mode: handshakePass}}, anonymous)
 			s.core.verify = func(r validator.Request) validator.Decision {
-				if form, err := r.Form(1 << 20); err != nil || string(form) != tt.body {
+				if form, err := r.Body(validator.BodyLimit{Size: 1 << 20}); err != nil || string(form) != tt.body {
 					t.Errorf("%d bytes to verify, %v", len(form), err)
 				}
 				return allow()

@@ -53,8 +53,18 @@ func (l *refusalLog) refused(r *http.Request, d *validator.Decision, wiki string
 		zap.String("consumer_key", bounded(d.Consumer)),
 		zap.String("client_ip", ip),
 		zap.String("wiki", bounded(wiki)), // of a farm: what the request makes of it
+		earlyBy(d),
 		zap.Error(d.Err),
 	}, explain(r, d, wiki)...)...)
+}
+
+// earlyBy tells by how much a bearer token came before its time: a moment is the
+// distance of two clocks, and clock_skew allows for it.
+func earlyBy(d *validator.Decision) zap.Field {
+	if d.Reason != validator.TokenNotYetValid {
+		return zap.Skip()
+	}
+	return zap.Duration("early_by", d.Early)
 }
 
 // maxLogged bounds a consumer key in a log, in bytes. Keys have 32.

@@ -107,8 +107,18 @@ type Handler struct {
 	// How far an OAuth 1.0a timestamp may be from the present, either way; 1s to 1h. Default: 5m.
 	TimestampWindow caddy.Duration `json:"timestamp_window,omitempty"`
 
-	// Size of the largest signed form body, in bytes. Default: 8 MiB.
+	// How far the `nbf` and `iat` of a bearer token may be ahead of this host's clock, because the wiki that wrote
+	// them has a clock of its own; at most 1m. `exp` is not prolonged. Default: 1s, and 0, as in MediaWiki itself,
+	// under the rules `mediawiki`.
+	ClockSkew *caddy.Duration `json:"clock_skew,omitempty"`
+
+	// Size of the largest signed form body, in bytes. It is held in memory until the backend has read it.
+	// Default: 8 MiB.
 	MaxFormSize int64 `json:"max_form_size,omitempty"`
+
+	// Size of the largest body that a client binds by `oauth_body_hash`, in bytes. It is read and compared with
+	// the hash before it is passed, and held in memory as a form is. Default: 32 MiB.
+	MaxBodySize int64 `json:"max_body_size,omitempty"`
 
 	// What becomes of the requests that MediaWiki's OAuth extension judges by itself. Default: they are verified.
 	Handshake *Handshake `json:"handshake,omitempty"`
@@ -129,7 +139,8 @@ type Handler struct {
 	CORS *CORS `json:"cors,omitempty"`
 
 	// `keep` (default) leaves the credential on the request, `strip` takes it out of a request that passes:
-	// the Authorization header and the oauth_ parameters of the query.
+	// the Authorization header and the oauth_ parameters of the query. A credential in a form stays, because the
+	// body is passed byte for byte.
 	Credentials string `json:"credentials,omitempty"`
 
 	// What is remembered of the database and of verified tokens. Handlers that agree in all of it share the
@@ -287,7 +298,7 @@ type Consumer struct {
 	// `secretKey`, as it is there: clients of a wiki with a site key sign with another, made from it.
 	SecretKey string `json:"secret_key,omitempty"`
 
-	// `rsaKey`: PEM, or the path of a PEM file.
+	// `rsaKey`: PEM, or the path of a PEM file. At most 4096 bits, and an exponent of at most 65537.
 	RSAKey string `json:"rsa_key,omitempty"`
 
 	// `wiki`: the only wiki that the app may be used on. Default: `*`, all.

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
@@ -42,7 +43,7 @@ func TestRefusals(t *testing.T) {
 				if err != nil {
 					t.Errorf("returned %v", err)
 				}
-				want := problem{"about:blank", http.StatusText(reason.Status()), reason.Status(), reason.Detail(), reason.String()}
+				want := problem{"about:blank", cmp.Or(http.StatusText(reason.Status()), "Client Closed Request"), reason.Status(), reason.Detail(), reason.String()}
 				if got := problemIn(t, response); got != want {
 					t.Errorf("got %+v", got)
 				}

@@ -31,7 +31,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		defer edited.finish()
 		w = edited
 	}
-	d := h.decide(r, wiki)
+	d := h.decide(w, r, wiki)
 	if d.Verdict == validator.Allow && !h.names.setHeaders(r.Header, &d) {
 		d.Verdict, d.Reason = validator.Deny, validator.IdentityTooLarge
 	}
@@ -50,11 +50,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 // decide verifies a request, unless it is left to the wiki.
-func (h *Handler) decide(r *http.Request, wiki string) validator.Decision {
-	if h.leavesToWiki(r, wiki) {
+func (h *Handler) decide(w http.ResponseWriter, r *http.Request, wiki string) validator.Decision {
+	if h.leavesToWiki(w, r, wiki) {
 		return validator.Decision{Verdict: validator.Anonymous}
 	}
-	d := h.verify(r, wiki)
+	d := h.verify(w, r, wiki)
 	if d.Verdict == validator.Anonymous {
 		return h.judgeAnonymous(r)
 	}
@@ -63,8 +63,8 @@ func (h *Handler) decide(r *http.Request, wiki string) validator.Decision {
 
 // verify asks the core that is for the wiki. An id from a request opens nothing but what is configured: no other one
 // gets to a cache or a database.
-func (h *Handler) verify(r *http.Request, wiki string) validator.Decision {
-	request, ok := h.describe(r)
+func (h *Handler) verify(w http.ResponseWriter, r *http.Request, wiki string) validator.Decision {
+	request, ok := h.describe(w, r)
 	if !ok {
 		return validator.Decision{Reason: validator.MethodNotAllowed}
 	}

@@ -79,6 +79,8 @@ func (h *Handler) resolve() (settings, error) {
 	s.policy = r.policy(h)
 	if rules == rulesMediaWiki {
 		s.policy.Rules = validator.MediaWiki
+	} else if h.ClockSkew == nil {
+		s.policy.ClockSkew = validator.DefaultClockSkew
 	}
 	s.policy.BlockDisablesLogin = rules == rulesStandard
 	if h.BlockDisablesLogin != nil {
@@ -213,6 +215,13 @@ func (r *resolver) policy(h *Handler) validator.Policy {
 	p := validator.Policy{
 		TimestampWindow: r.duration("timestamp_window", h.TimestampWindow, validator.DefaultTimestampWindow),
 		MaxFormSize:     cmp.Or(h.MaxFormSize, validator.DefaultMaxFormSize),
+		MaxBodySize:     cmp.Or(h.MaxBodySize, validator.DefaultMaxBodySize),
+	}
+	if h.ClockSkew != nil {
+		p.ClockSkew = time.Duration(*h.ClockSkew)
+	}
+	if p.ClockSkew < 0 || p.ClockSkew > time.Minute {
+		r.check(fmt.Errorf("clock_skew: %v is not within 0s and 1m", p.ClockSkew))
 	}
 	if release := r.checked("mediawiki", h.MediaWiki, checkRelease); release != "" {
 		p.Release, _ = validator.ParseRelease(release) // what is wrong has been said
@@ -225,6 +234,9 @@ func (r *resolver) policy(h *Handler) validator.Policy {
 	}
 	if p.MaxFormSize < 0 || p.MaxFormSize > 1<<30 {
 		r.check(fmt.Errorf("max_form_size: %d is not within 1 and %d bytes", p.MaxFormSize, 1<<30))
+	}
+	if p.MaxBodySize < 0 || p.MaxBodySize > 1<<30 {
+		r.check(fmt.Errorf("max_body_size: %d is not within 1 and %d bytes", p.MaxBodySize, 1<<30))
 	}
 	for _, required := range h.Require {
 		if err := required.check(); err != nil {

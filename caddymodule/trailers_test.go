@@ -22,7 +22,7 @@ func trailerServer(t *testing.T, h *Handler, d validator.Decision, copied, readF
 	s := newShell(t, h, d)
 	if readForm {
 		s.core.verify = func(r validator.Request) validator.Decision {
-			if _, err := r.Form(1 << 20); err != nil {
+			if _, err := r.Body(validator.BodyLimit{Size: 1 << 20}); err != nil {
 				t.Errorf("form: %v", err)
 			}
 			return d

@@ -13,7 +13,7 @@ func BenchmarkOAuth1(b *testing.B) {
 	r := s.ready(b)
 	v := s.verifier()
 	c, _ := Parse(s.policy, r)
-	base := c.appendBaseString(nil)
+	base := c.appendBaseString(nil, nil)
 	b.Run("verify", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

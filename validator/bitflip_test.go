@@ -99,21 +99,21 @@ func wireVerdict(t *testing.T, raw []byte) (proof string, verdict Verdict) {
 	if bytes.Contains(bytes.ToLower(raw), []byte("bearer")) {
 		s = newBearerScene()
 	}
-	d := s.verifier().Verify(t.Context(), FromHTTP(hr))
+	d := s.verifier().Verify(t.Context(), FromHTTP(nil, hr))
 	if d.Verdict != Allow {
 		return "", d.Verdict
 	}
-	r := FromHTTP(hr)
+	r := FromHTTP(nil, hr)
 	c, reason := Parse(s.policy, r)
 	if reason == OK && c.form != formUnused {
-		reason = c.readForm(&s.policy, &r, DefaultMaxFormSize)
+		reason = addBody(&s.policy, &c, &r)
 	}
 	if reason != OK {
 		t.Fatalf("passed, then %v", reason)
 	}
-	proof = c.Bearer + string(c.appendBaseString(nil))
+	proof = c.Bearer + string(c.appendBaseString(nil, nil))
 	if c.bodyHash != "" {
-		body, _ := readBody(&r, DefaultMaxFormSize)
+		body, _ := r.Body(BodyLimit{Size: DefaultMaxFormSize})
 		proof += string(body)
 	}
 	return strings.TrimSpace(proof), Allow

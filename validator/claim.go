@@ -1,6 +1,10 @@
 package validator
 
-import "net/netip"
+import (
+	"net/netip"
+	"strings"
+	"time"
+)
 
 // Claim is what a request says of itself: the credential, and what its proof covers. Nothing of it is proven.
 type Claim struct {
@@ -17,6 +21,9 @@ type Claim struct {
 	found    [numPlaces]uint8 // a bit per field
 	form     formUse
 	bodyHash string // oauth_body_hash; empty: not sent, or not looked at
+	// strangeToken means that no table holds such a token: nothing was looked up.
+	strangeToken bool
+	early        time.Duration // by which a bearer token came before its time
 	// OAuth 1: what the signature covers.
 	method  string
 	baseURL string
@@ -122,10 +129,17 @@ func (c *Claim) consumer() string {
 	return c.oauth[fieldConsumerKey]
 }
 
+// isKey reports whether a text is what all consumer keys and OAuth 1 tokens are.
+// MediaWiki compares them byte by byte, so one in capitals is another one.
+func isKey(s string) bool { return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == "" }
+
 // key returns what is to be looked up for the claim.
 func (c *Claim) key(p *Policy) Key {
 	k := Key{Wiki: p.Wiki, Protocol: c.Protocol, Consumer: c.consumer(), Token: c.oauth[fieldToken]}
 	if c.Protocol == OAuth2 {
+		if !isKey(k.Consumer) {
+			k.Consumer = "" // of no app, but the token's row is asked for first
+		}
 		k.Token = c.Token.ID
 		k.Subject, _ = subjectID(p, c.Token.Subject)
 	}

@@ -29,6 +29,25 @@ func (s configured) Lookup(ctx context.Context, key Key) (Facts, error) {
 	if err != nil {
 		return Facts{}, err
 	}
+	return s.configure(key, facts), nil
+}
+
+// Refresh asks next for newer facts, if it keeps answers.
+func (s configured) Refresh(ctx context.Context, key Key, known Facts) (Facts, bool, error) {
+	next, ok := s.next.(Refresher)
+	if !ok {
+		return known, false, nil
+	}
+	facts, newer, err := next.Refresh(ctx, key, known)
+	if err != nil {
+		return Facts{}, false, err
+	}
+	facts = s.configure(key, facts)
+	return facts, newer && facts != known, nil
+}
+
+// configure puts the configured consumers into facts.
+func (s configured) configure(key Key, facts Facts) Facts {
 	if app := s.byKey[key.Consumer]; app != nil {
 		facts.Consumer = app
 	}
@@ -37,5 +56,5 @@ func (s configured) Lookup(ctx context.Context, key Key) (Facts, error) {
 			facts.Accepted = app
 		}
 	}
-	return facts, nil
+	return facts
 }

@@ -1,5 +1,7 @@
 package validator
 
+import "time"
+
 // Verdict is what is to become of a request. The zero value denies.
 type Verdict uint8
 
@@ -32,6 +34,9 @@ type Decision struct {
 	// verified against, without a query, for the log of the refusal.
 	SignedMethod, SignedURL string
 	Identity                Identity
+	// Early is by how much a bearer token came before the time from which on it is
+	// valid, for TokenNotYetValid.
+	Early time.Duration
 	// Err is the cause of an Unavailable verdict, for the operator and nobody else.
 	Err error
 }

@@ -12,15 +12,21 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
+// Keys and tokens are 32 lower-case hexadecimal digits.
+const (
+	appKey = "0123456789abcdef0123456789abcdef"
+	token  = "fedcba9876543210fedcba9876543210"
+)
+
 // tables is a store that knows one app and one user's acceptance of it.
 type tables struct{}
 
 func (tables) Lookup(_ context.Context, key validator.Key) (validator.Facts, error) {
-	if key.Consumer != "an-app" || key.Token != "a-token" {
+	if key.Consumer != appKey || key.Token != token {
 		return validator.Facts{}, nil // a missing row is a fact, not an error
 	}
 	app := &validator.Consumer{
-		ID: 1, Key: "an-app", Name: "My app", Wiki: "*", Version: 1, Stage: validator.Approved, Secret: "stored-app-secret",
+		ID: 1, Key: appKey, Name: "My app", Wiki: "*", Version: 1, Stage: validator.Approved, Secret: "stored-app-secret",
 		Restrictions: validator.ParseRestrictions([]byte(`{"IPAddresses":["0.0.0.0/0","::/0"]}`), validator.Release139),
 	}
 	return validator.Facts{
@@ -55,7 +61,7 @@ func Example() {
 	defer server.Close()
 
 	header, _ := sign.Header(sign.Credentials{
-		ConsumerKey: "an-app", ConsumerSecret: "stored-app-secret", Token: "a-token", TokenSecret: "stored-token-secret",
+		ConsumerKey: appKey, ConsumerSecret: "stored-app-secret", Token: token, TokenSecret: "stored-token-secret",
 	}, "GET", server.URL+"/page?id=1", nil, sign.Options{})
 	for range 2 {
 		r, _ := http.NewRequest(http.MethodGet, server.URL+"/page?id=1", nil)
@@ -80,7 +86,7 @@ func ExampleVerifier_Verify() {
 	verifier := validator.New(policy, tables{}, &memory{}, validator.NewJWT(nil, policy))
 	decision := verifier.Verify(context.Background(), validator.Request{
 		Method: "GET", Scheme: "https", Host: "wiki.example.org", Target: "/w/api.php",
-		Authorization: []string{`OAuth oauth_consumer_key="an-app", oauth_token="a-token"`},
+		Authorization: []string{`OAuth oauth_consumer_key="` + appKey + `", oauth_token="` + token + `"`},
 	})
 	fmt.Println(decision.Verdict, decision.Reason, decision.Reason.Status())
 	// Output: deny missing_timestamp 400

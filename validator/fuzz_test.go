@@ -61,7 +61,7 @@ func FuzzAuthorization(f *testing.F) {
 		again += `oauth_signature="` + recodeText(c.oauth[fieldSignature]) + `"`
 		s.request.Authorization = []string{again}
 		c2, reason := Parse(s.policy, s.ready(t))
-		if reason != OK || c2.oauth != c.oauth || string(c2.appendBaseString(nil)) != string(c.appendBaseString(nil)) {
+		if reason != OK || c2.oauth != c.oauth || string(c2.appendBaseString(nil, nil)) != string(c.appendBaseString(nil, nil)) {
 			t.Fatalf("%q reads otherwise than %q (%v)", again, value, reason)
 		}
 	})

@@ -1,10 +1,7 @@
 package validator
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"io"
 	"net/http"
 	"net/netip"
 )
@@ -12,7 +9,7 @@ import (
 // FromHTTP describes a request that reached this server directly, and was not rewritten since. Behind a proxy
 // the caller replaces Scheme, Host and ClientIP by what the proxy, if it is trusted, says of them; or sets
 // Policy.BaseHost.
-func FromHTTP(r *http.Request) Request {
+func FromHTTP(w http.ResponseWriter, r *http.Request) Request {
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"
@@ -31,34 +28,7 @@ func FromHTTP(r *http.Request) Request {
 		ContentType:    r.Header["Content-Type"],
 		ClientIP:       ip.Addr(),
 		ForwardedProto: forwardedProto,
-		Form:           FormReader(r),
-	}
-}
-
-// FormReader returns a Request.Form that reads the body of r, as it is: compressed ones are not unpacked. It
-// leaves a body in r that reads the same. A body over a limit that a handler before has set (http.MaxBytesReader)
-// is ErrFormTooLarge too.
-func FormReader(r *http.Request) func(limit int64) ([]byte, error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil
-	}
-	return func(limit int64) ([]byte, error) {
-		if r.ContentLength > limit {
-			return nil, ErrFormTooLarge
-		}
-		// A Content-Length is the client's word: room is made as bytes arrive.
-		var read bytes.Buffer
-		_, err := io.Copy(&read, io.LimitReader(r.Body, limit+1))
-		form := read.Bytes()
-		rest := r.Body
-		r.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(bytes.NewReader(form), rest), rest}
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge || err == nil && int64(len(form)) > limit {
-			return nil, ErrFormTooLarge
-		}
-		return form, err
+		Body:           BodyReader(w, r),
 	}
 }
 
@@ -68,7 +38,7 @@ func FormReader(r *http.Request) func(limit int64) ([]byte, error) {
 func (v *Verifier) Middleware(realm string, next http.Handler) http.Handler {
 	challenges := NewChallenges(realm, v.policy.Require)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d := v.Verify(r.Context(), FromHTTP(r))
+		d := v.Verify(r.Context(), FromHTTP(w, r))
 		w.Header().Add("Vary", "Authorization")
 		if d.Verdict != Allow {
 			challenges.Set(w.Header(), d.Reason)

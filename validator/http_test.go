@@ -2,7 +2,6 @@ package validator
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -124,57 +123,6 @@ func TestChallenges(t *testing.T) {
 		t.Errorf("Allow: %q", allow)
 	}
 }
-
-func TestFormReader(t *testing.T) {
-	body := strings.Repeat("a=1&", 1000)
-	for _, tt := range []struct {
-		name   string
-		length int64 // said by the client; -1: chunked
-		limit  int64
-		want   error
-	}{
-		{"fits", 4000, 4000, nil},
-		{"chunked", -1, 4000, nil},
-		{"too long, and says so", 4000, 3999, ErrFormTooLarge},
-		{"too long, chunked", -1, 3999, ErrFormTooLarge},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			r := httptest.NewRequest("POST", "/", strings.NewReader(body))
-			r.ContentLength = tt.length
-			form, err := FormReader(r)(tt.limit)
-			if !errors.Is(err, tt.want) || err == nil && string(form) != body {
-				t.Errorf("%d bytes, %v; want %v", len(form), err, tt.want)
-			}
-			// Whatever became of it, the next reader reads every byte.
-			again, err := io.ReadAll(r.Body)
-			if err != nil || string(again) != body {
-				t.Errorf("then %d bytes, %v", len(again), err)
-			}
-		})
-	}
-	r := httptest.NewRequest("POST", "/", io.MultiReader(strings.NewReader("a=1"), errReader{}))
-	r.ContentLength = -1
-	if _, err := FormReader(r)(100); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("a body that breaks off: %v", err)
-	}
-	r.ContentLength = 101
-	if _, err := FormReader(r)(100); !errors.Is(err, ErrFormTooLarge) {
-		t.Errorf("a body that says it is too long is read: %v", err)
-	}
-	r = httptest.NewRequest("POST", "/", strings.NewReader("abcdef"))
-	r.Body = http.MaxBytesReader(httptest.NewRecorder(), r.Body, 3)
-	r.ContentLength = -1
-	if _, err := FormReader(r)(100); !errors.Is(err, ErrFormTooLarge) {
-		t.Errorf("a body over a limit of somebody else's: %v", err)
-	}
-	if FormReader(httptest.NewRequest("GET", "/", nil)) != nil {
-		t.Error("a request without a body has a form")
-	}
-}
-
-type errReader struct{}
-
-func (errReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func TestStripQuery(t *testing.T) {
 	for query, want := range map[string]string{

@@ -156,9 +156,9 @@ func TestKeys(t *testing.T) {
 	spki := func(key *rsa.PrivateKey) []byte {
 		return encode("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(&key.PublicKey)))
 	}
-	ofBits := func(n uint) []byte {
+	ofBits := func(n uint, exponent ...int) []byte {
 		modulus := new(big.Int).Lsh(big.NewInt(1), n-1)
-		return encode("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: modulus.SetBit(modulus, 0, 1), E: 65537}))
+		return encode("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: modulus.SetBit(modulus, 0, 1), E: append(exponent, 65537)[0]}))
 	}
 	wide := []byte(`-----BEGIN PUBLIC KEY-----
 MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQ==
@@ -174,7 +174,12 @@ MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQ==
 		{"1024 bits", spki(appKey()), true, false},
 		{"1023 bits", ofBits(1023), false, false},
 		{"2047 bits", ofBits(2047), true, false},
-		{"8192 bits", ofBits(8192), true, true},
+		{"4096 bits", ofBits(4096), true, true},
+		{"4097 bits", ofBits(4097), false, true},
+		{"8192 bits", ofBits(8192), false, true},
+		{"exponent 3", ofBits(2048, 3), true, true},
+		{"exponent 65539", ofBits(2048, 65539), false, true},
+		{"the largest exponent", ofBits(2048, 1<<31-1), false, true},
 		{"8193 bits", ofBits(8193), false, false},
 		{"cut off", wide, false, false},
 		{"private key", encode("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(issuerKey())), false, false},

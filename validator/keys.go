@@ -6,22 +6,31 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math"
 )
 
-const (
-	minConsumerKeyBits = 1024
-	minIssuerKeyBits   = 2048
-	maxKeyBits         = 8192 // verifying costs the square: a 64 KiB row could name a key of 400,000 bits
+// keyBounds is what an RSA key may be. The cost of a check grows with the square
+// of the bits, and with the bits of the exponent: a row of 64 KiB could name a
+// key of 400,000 bits.
+type keyBounds struct{ minBits, maxBits, maxExponent int }
+
+var (
+	// Anybody can register an app. A check with the most expensive key that is
+	// allowed takes about four times as long as one with a key of 2048 bits.
+	consumerKeyBounds = keyBounds{1024, 4096, 65537}
+	// The operator configures these. crypto/x509 refuses exponents over 31 bits.
+	issuerKeyBounds = keyBounds{2048, 8192, math.MaxInt32}
 )
 
 // ParseConsumerKey reads the RSA key of a consumer (oarc_rsa_key): a public key or a certificate in PEM. Nil
-// means that there is none that may be used: not RSA, or under 1024 or over 8192 bits.
+// means that there is none that may be used: not RSA, under 1024 or over 4096
+// bits, or with an exponent over 65537.
 func ParseConsumerKey(text []byte) *rsa.PublicKey {
 	block, _ := pem.Decode(text)
 	if block == nil {
 		return nil
 	}
-	key, err := publicKey(block, minConsumerKeyBits)
+	key, err := publicKey(block, consumerKeyBounds)
 	if err != nil {
 		return nil
 	}
@@ -37,7 +46,7 @@ func ParseIssuerKeys(text []byte) ([]*rsa.PublicKey, error) {
 		if block, text = pem.Decode(text); block == nil {
 			break
 		}
-		key, err := publicKey(block, minIssuerKeyBits)
+		key, err := publicKey(block, issuerKeyBounds)
 		if err != nil {
 			return nil, err
 		}
@@ -49,7 +58,7 @@ func ParseIssuerKeys(text []byte) ([]*rsa.PublicKey, error) {
 	return keys, nil
 }
 
-func publicKey(block *pem.Block, minBits int) (*rsa.PublicKey, error) {
+func publicKey(block *pem.Block, bounds keyBounds) (*rsa.PublicKey, error) {
 	var parsed any
 	var err error
 	switch block.Type {
@@ -72,9 +81,11 @@ func publicKey(block *pem.Block, minBits int) (*rsa.PublicKey, error) {
 	if !ok {
 		return nil, errors.New("not an RSA key")
 	}
-	// crypto/x509 refuses exponents that do not fit 31 bits.
-	if bits := key.N.BitLen(); bits < minBits || bits > maxKeyBits {
-		return nil, fmt.Errorf("RSA key of %d bits: want %d to %d", bits, minBits, maxKeyBits)
+	if bits := key.N.BitLen(); bits < bounds.minBits || bits > bounds.maxBits {
+		return nil, fmt.Errorf("RSA key of %d bits: want %d to %d", bits, bounds.minBits, bounds.maxBits)
+	}
+	if key.E > bounds.maxExponent {
+		return nil, fmt.Errorf("RSA key with the exponent %d: want at most %d", key.E, bounds.maxExponent)
 	}
 	return key, nil
 }

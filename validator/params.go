@@ -32,16 +32,12 @@ func appendForm(params []param, text string) (_ []param, ok bool) {
 // unreserved ones as %XX in upper case. With form, "+" is a space. A "%" that no two hex digits follow stands
 // for itself, as it does for PHP. Text that is in that encoding already is returned as it is.
 func recode(text string, form bool) string {
-	i := 0
-	for i < len(text) && unreserved[text[i]] {
-		i++
-	}
-	if i == len(text) {
+	length, same := recodedLength(text, form)
+	if same {
 		return text
 	}
-	out := make([]byte, i, len(text)+16)
-	copy(out, text)
-	for ; i < len(text); i++ {
+	out := make([]byte, 0, length)
+	for i := 0; i < len(text); i++ {
 		c := text[i]
 		switch {
 		case c == '+' && form:
@@ -53,6 +49,35 @@ func recode(text string, form bool) string {
 		out = appendEncoded(out, c)
 	}
 	return string(out)
+}
+
+// recodedLength returns the length of what recode returns, and reports whether
+// that is the text itself.
+func recodedLength(text string, form bool) (length int, same bool) {
+	same = true
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case unreserved[c]:
+			length++
+			continue
+		case c == '+' && form:
+			c = ' '
+		case c == '%' && i+2 < len(text) && isHex(text[i+1]) && isHex(text[i+2]):
+			high, low := text[i+1], text[i+2]
+			c = unhex(high)<<4 | unhex(low)
+			i += 2
+			if high < 'a' && low < 'a' && !unreserved[c] {
+				length += 3
+				continue
+			}
+		}
+		same = false
+		if length++; !unreserved[c] {
+			length += 2
+		}
+	}
+	return length, same
 }
 
 // decode undoes recode.

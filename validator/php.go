@@ -33,6 +33,10 @@ func (r php) read(c *Claim, p *Policy, request *Request) Reason {
 	case len(line) > maxHeader:
 		return MalformedHeader
 	case c.Protocol == OAuth2:
+		// Apache answers 400 to a "#" before MediaWiki sees it.
+		if _, _, ok := splitTarget(request.Target); !ok {
+			return MalformedTarget
+		}
 		c.Bearer = phpBearer(line)
 		return OK
 	}
@@ -61,7 +65,7 @@ func (php) formUse(c *Claim, request *Request) Reason {
 	switch {
 	case len(request.ContentType) > 1:
 		return MalformedHeader
-	case request.Method != http.MethodPost || request.Form == nil || len(request.ContentType) == 0 ||
+	case request.Method != http.MethodPost || request.Body == nil || len(request.ContentType) == 0 ||
 		!strings.HasPrefix(request.ContentType[0], formType):
 		return OK
 	}

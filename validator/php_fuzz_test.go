@@ -89,7 +89,7 @@ func (a *phpArray) size() (n int) {
 func phpBase(method, url, query, form, header string) ([]byte, Reason) {
 	c := Claim{method: method, baseURL: url, query: query, header: header}
 	reason := php{}.merge(&c, form, MalformedForm)
-	return c.appendBaseString(nil), reason
+	return c.appendBaseString(nil, nil), reason
 }
 
 // referenceRequest is what goes to the reference, each text as its bytes in base64.

@@ -15,7 +15,7 @@ import (
 func phpParams(query, form, header string) []string {
 	c := Claim{query: query, header: header}
 	php{}.merge(&c, form, MalformedForm)
-	c.appendBaseString(nil) // sorts
+	c.appendBaseString(nil, nil) // sorts
 	var list []string
 	for _, p := range c.params {
 		list = append(list, decode(p.name)+"="+decode(p.value))

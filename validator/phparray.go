@@ -85,7 +85,18 @@ func (e phpEntry) appendTo(params []param) []param {
 	return params
 }
 
-func encode(s string) string { return string(appendEncodedString(nil, s)) }
+func encode(s string) string {
+	length := 0
+	for i := range len(s) {
+		if length++; !unreserved[s[i]] {
+			length += 2
+		}
+	}
+	if length == len(s) {
+		return s
+	}
+	return string(appendEncodedString(make([]byte, 0, length), s))
+}
 
 func decodeForm(s string) string { return decode(recode(s, true)) }
 

@@ -26,7 +26,12 @@ type Policy struct {
 	BlockDisablesLogin bool
 	TimestampWindow    time.Duration // how far a timestamp may be from the present, either way
 	MaxFormSize        int64         // bytes
-	Require            []Requirement
+	MaxBodySize        int64         // bytes, of a body that oauth_body_hash binds
+	// ClockSkew is how far the nbf and iat of a bearer token may be ahead of our
+	// clock, because the host that wrote them has another one. Zero: not at all,
+	// as in MediaWiki. It does not prolong exp.
+	ClockSkew time.Duration
+	Require   []Requirement
 
 	siteMACs *sync.Pool // of HMACs under SiteKey
 }
@@ -69,4 +74,7 @@ const (
 const (
 	DefaultTimestampWindow = 5 * time.Minute
 	DefaultMaxFormSize     = 8 << 20 // bytes
+	DefaultMaxBodySize     = 32 << 20
+	// DefaultClockSkew is what to set under the rules Standard.
+	DefaultClockSkew = time.Second
 )

@@ -16,11 +16,18 @@ type problem struct {
 	Reason string `json:"reason"`
 }
 
+func statusText(status int) string {
+	if status == StatusClientClosedRequest {
+		return "Client Closed Request"
+	}
+	return http.StatusText(status)
+}
+
 // problems are the documents by reason: nothing in them is of the request.
 var problems = func() (all [numReasons][]byte) {
 	for _, reason := range Reasons() {
 		status := reason.Status()
-		body, err := json.Marshal(problem{"about:blank", http.StatusText(status), status, reason.Detail(), reason.String()})
+		body, err := json.Marshal(problem{"about:blank", statusText(status), status, reason.Detail(), reason.String()})
 		if err != nil {
 			panic(err) // texts and a number
 		}
@@ -86,12 +93,12 @@ func (c Challenges) Set(h http.Header, reason Reason) {
 // noStore sets what Challenges.Set does but for the challenges, for an answer that has none.
 func noStore(h http.Header, reason Reason) {
 	h.Set("Cache-Control", "no-store")
-	switch reason.Status() {
-	case http.StatusServiceUnavailable:
+	switch status := reason.Status(); {
+	case status == http.StatusServiceUnavailable, reason == ConsumerBusy:
 		h.Set("Retry-After", "1") // a failed database is asked again once a second
-	case http.StatusTooManyRequests:
+	case status == http.StatusTooManyRequests:
 		h.Set("Retry-After", "60") // nonces are let go one by one as their timestamps age
-	case http.StatusMethodNotAllowed:
+	case status == http.StatusMethodNotAllowed:
 		h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}
 }

@@ -26,6 +26,9 @@ const (
 	UnsupportedMethod
 	MalformedTimestamp
 	FormTooLarge
+	BodyTooLarge
+	BodyTimeout
+	ClientClosedRequest
 	MethodNotAllowed
 
 	// The credential proves nothing.
@@ -66,11 +69,17 @@ const (
 
 	// It could not be decided, or not now.
 	NonceShareUsedUp
+	ConsumerBusy
+	BodiesBusy
 	StoreUnavailable
 	NoncesUnavailable
 
 	numReasons
 )
+
+// StatusClientClosedRequest is the status of a request that its client gave up. No
+// client sees it: it is for logs, where other servers write the same.
+const StatusClientClosedRequest = 499
 
 // entry is everything that the outside sees of a Reason.
 type entry struct {
@@ -92,7 +101,7 @@ var catalogue = [numReasons]entry{
 	SeveralCredentials:     {"several_credentials", http.StatusBadRequest, invalidRequest, "The request carries more than one credential."},
 	MalformedHeader:        {"malformed_header", http.StatusBadRequest, invalidRequest, "The Authorization header cannot be read."},
 	MalformedTarget:        {"malformed_target", http.StatusBadRequest, invalidRequest, "The request target cannot be read."},
-	MalformedForm:          {"malformed_form", http.StatusBadRequest, invalidRequest, "The form body cannot be read."},
+	MalformedForm:          {"malformed_form", http.StatusBadRequest, invalidRequest, "The body cannot be read as what it is declared to be."},
 	DuplicateParameter:     {"duplicate_parameter", http.StatusBadRequest, invalidRequest, "A protocol parameter is given more than once."},
 	SplitParameters:        {"split_parameters", http.StatusBadRequest, invalidRequest, "The protocol parameters stand in more than one place of the request."},
 	MissingConsumerKey:     {"missing_consumer_key", http.StatusBadRequest, invalidRequest, "The oauth_consumer_key is missing."},
@@ -105,6 +114,9 @@ var catalogue = [numReasons]entry{
 	UnsupportedMethod:      {"unsupported_signature_method", http.StatusBadRequest, invalidRequest, "The signature method is neither HMAC-SHA1 nor RSA-SHA1."},
 	MalformedTimestamp:     {"malformed_timestamp", http.StatusBadRequest, invalidRequest, "The timestamp is not a number of seconds."},
 	FormTooLarge:           {"form_too_large", http.StatusRequestEntityTooLarge, invalidRequest, "The signed form body is too large."},
+	BodyTooLarge:           {"body_too_large", http.StatusRequestEntityTooLarge, "", "The body that oauth_body_hash binds is too large."},
+	BodyTimeout:            {"body_timeout", http.StatusRequestTimeout, "", "The signed body was not sent in time."},
+	ClientClosedRequest:    {"client_closed_request", StatusClientClosedRequest, "", "The client closed the request before it was decided."},
 	MethodNotAllowed:       {"method_not_allowed", http.StatusMethodNotAllowed, invalidRequest, "CONNECT is not allowed here."},
 
 	NoCredentials:        {"no_credentials", http.StatusUnauthorized, "", "The request carries no OAuth credential."},
@@ -143,6 +155,8 @@ var catalogue = [numReasons]entry{
 	PreflightRefused: {"preflight_refused", http.StatusForbidden, "", "The origin, method or headers of this CORS preflight are not allowed here."},
 
 	NonceShareUsedUp:  {"nonce_share_used_up", http.StatusTooManyRequests, "", "Too many signed requests by this user within the last minutes."},
+	ConsumerBusy:      {"consumer_busy", http.StatusTooManyRequests, "", "Too many RSA signatures of this consumer are being checked."},
+	BodiesBusy:        {"bodies_busy", http.StatusServiceUnavailable, "", "Too many signed bodies are being received. Try again later."},
 	StoreUnavailable:  {"store_unavailable", http.StatusServiceUnavailable, "", "The credential could not be checked. Try again later."},
 	NoncesUnavailable: {"nonces_unavailable", http.StatusServiceUnavailable, "", "The nonce could not be checked. Try again later."},
 }

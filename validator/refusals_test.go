@@ -3,7 +3,6 @@ package validator
 import (
 	"crypto/rsa"
 	"errors"
-	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -87,13 +86,24 @@ var oauth1Refusals = []refusal{
 	{"form that breaks off", func(s *scene) {
 		s.request.Method, s.form = "POST", "a=1"
 		s.request.ContentType = []string{"application/x-www-form-urlencoded"}
-		s.request.Form = func(int64) ([]byte, error) { return nil, io.ErrUnexpectedEOF }
+		s.request.Body = func(BodyLimit) ([]byte, error) { return nil, errors.New("invalid chunk") }
 	}, MalformedForm},
 	{"form too large", func(s *scene) {
 		s.request.Method, s.form = "POST", "a=1"
 		s.request.ContentType = []string{"application/x-www-form-urlencoded"}
-		s.request.Form = func(int64) ([]byte, error) { return nil, ErrFormTooLarge }
+		s.request.Body = func(BodyLimit) ([]byte, error) { return nil, ErrBodyTooLarge }
 	}, FormTooLarge},
+	{"form that comes too slowly", brokenBody(ErrBodyTimeout), BodyTimeout},
+	{"form of a client that hangs up", brokenBody(ErrBodyAborted), ClientClosedRequest},
+	{"no memory for the form", brokenBody(ErrBodiesBusy), BodiesBusy},
+	{"hashed body too large", func(s *scene) { hashedBody(s); s.request.Body = failing(ErrBodyTooLarge) }, BodyTooLarge},
+	{"hashed body that comes too slowly", func(s *scene) { hashedBody(s); s.request.Body = failing(ErrBodyTimeout) }, BodyTimeout},
+	{"hashed body of a client that hangs up", func(s *scene) { hashedBody(s); s.request.Body = failing(ErrBodyAborted) }, ClientClosedRequest},
+	{"no memory for the hashed body", func(s *scene) { hashedBody(s); s.request.Body = failing(ErrBodiesBusy) }, BodiesBusy},
+	{"credential in a form that comes too slowly", func(s *scene) { brokenBody(ErrBodyTimeout)(s); header(`OAuth realm=""`)(s) }, BodyTimeout},
+	{"a form to PHP alone, by a comma", formOfType("application/x-www-form-urlencoded, x"), MalformedHeader},
+	{"a form to PHP alone, by a blank", formOfType("application/x-www-form-urlencoded x; charset=utf-8"), MalformedHeader},
+	{"a form to PHP alone, in capitals", formOfType("Application/X-WWW-Form-Urlencoded,multipart/form-data"), MalformedHeader},
 	{"token twice", resigned("OAuth ", `OAuth oauth_token="x", `), DuplicateParameter},
 	{"token twice, spelled otherwise", resigned("OAuth ", `OAuth oauth%5ftoken="x", `), DuplicateParameter},
 	{"nonce in the query too", func(s *scene) { s.url += "&oauth_nonce=x" }, SplitParameters},
@@ -180,6 +190,10 @@ var bearerRefusals = []refusal{
 	{"bearer and OAuth 1 in the query", func(s *scene) { s.url += "&oauth_signature=x" }, SeveralCredentials},
 	{"bearer and OAuth 1", header("Bearer x", `OAuth realm=""`), SeveralCredentials},
 	{"no JWT", header("Bearer x"), MalformedToken},
+	{"fragment", func(s *scene) { s.request.Target = "/w/api.php?a=b#c" }, MalformedTarget},
+	{"scheme and no authority", func(s *scene) { s.request.Target = "http:/w/api.php" }, MalformedTarget},
+	{"asterisk", func(s *scene) { s.request.Target = "*" }, MalformedTarget},
+	{"client key in capitals", func(s *scene) { s.claims["aud"] = strings.ToUpper("a" + clientKey[1:]); s.facts.Consumer = nil }, UnknownClient},
 	{"expired", func(s *scene) { s.now = testNow.Add(time.Hour + 250*time.Millisecond) }, TokenExpired},
 	{"expired long ago", func(s *scene) { s.claims["exp"] = -1 }, TokenExpired},
 	{"not yet issued", func(s *scene) { s.claims["iat"] = 1_700_000_000.5 }, TokenNotYetValid},
@@ -263,6 +277,37 @@ var commonRefusals = []refusal{
 	{"consumer required", func(s *scene) { s.policy.Require = []Requirement{{RequireConsumer, []string{"x"}}} }, OtherConsumer},
 }
 
+// failing is the body of a request that cannot be read.
+func failing(err error) func(BodyLimit) ([]byte, error) {
+	return func(BodyLimit) ([]byte, error) { return nil, err }
+}
+
+// brokenBody gives the request a form that cannot be read.
+func brokenBody(err error) func(s *scene) {
+	return func(s *scene) {
+		s.request.Method, s.form = "POST", "a=1"
+		s.request.ContentType = []string{"application/x-www-form-urlencoded"}
+		s.request.Body = failing(err)
+	}
+}
+
+// formOfType declares a form in another way, and does not sign it.
+func formOfType(contentType string) func(s *scene) {
+	return func(s *scene) {
+		s.request.Method = "POST"
+		s.request.ContentType = []string{contentType}
+		s.request.Body = func(BodyLimit) ([]byte, error) { return []byte("a=1"), nil }
+	}
+}
+
+// hashedBody gives the request a body that is bound by its hash.
+func hashedBody(s *scene) {
+	header(bodyHashHeader)(s)
+	s.request.Method = "POST"
+	s.request.ContentType = []string{"application/json"}
+	s.request.Body = func(BodyLimit) ([]byte, error) { return []byte(`{"a":2}`), nil }
+}
+
 // bodyHashHeader signs a POST of {"a":2} to apiURL: hash and signature were made by another program.
 const bodyHashHeader = `OAuth oauth_consumer_key="11111111111111111111111111111111", oauth_token="22222222222222222222222222222222", ` +
 	`oauth_nonce="abc123", oauth_timestamp="1700000000", oauth_signature_method="HMAC-SHA1", oauth_version="1.0", ` +
@@ -293,7 +338,7 @@ func TestRefusals(t *testing.T) {
 					t.Errorf("%v, %v; want %v", d.Verdict, d.Reason, tt.want)
 				}
 				unavailable := tt.want == StoreUnavailable || tt.want == NoncesUnavailable
-				if (d.Verdict == Unavailable) != unavailable || (d.Err != nil) != unavailable {
+				if (d.Verdict == Unavailable) != (unavailable || tt.want == BodiesBusy) || (d.Err != nil) != unavailable {
 					t.Errorf("%v with cause %v", d.Verdict, d.Err)
 				}
 				if d.Identity.UserID != 0 || d.Identity.ConsumerKey != "" {
@@ -310,6 +355,7 @@ func TestEveryReason(t *testing.T) {
 	reached := map[Reason]bool{
 		OK: true,
 		// Reached in caddymodule, where they arise, and in the table of TestJWT.
+		ConsumerBusy: true, // in TestRSAChecks
 		MethodNotAllowed: true, PreflightRefused: true, IdentityTooLarge: true, UnknownWiki: true, UnsupportedAlgorithm: true, BadTokenSignature: true,
 	}
 	for _, tt := range slices.Concat(oauth1Refusals, bearerRefusals, commonRefusals) {

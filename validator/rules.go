@@ -17,6 +17,7 @@ type hearing struct {
 	user     *User     // nil: nobody, the client acts for itself
 	grants   []string
 	wiki     string // of the acceptance
+	onFacts  bool   // the objection rests on facts
 }
 
 // rule is one thing that a request must satisfy.
@@ -72,7 +73,8 @@ func (h *hearing) decide() Decision {
 	for _, rules := range [...][]rule{proofs[h.c.Protocol], common} {
 		for _, rule := range rules {
 			if reason := rule.objection(h); reason != OK {
-				return h.c.deny(reason)
+				h.onFacts = !rule.free
+				return h.c.refuse(reason)
 			}
 		}
 	}
@@ -142,6 +144,8 @@ func supportedVersion(h *hearing) Reason {
 func knownConsumer(h *hearing) Reason {
 	h.consumer = h.f.Consumer
 	switch {
+	case h.consumer == nil && h.c.strangeToken:
+		return OK // it was not looked up, because its token is unknown in any case
 	case h.consumer == nil:
 		return UnknownConsumer
 	case h.consumer.Broken || h.consumer.Restrictions.Broken:
@@ -191,13 +195,14 @@ func signedAsClaimed(h *hearing) Reason {
 	return OK
 }
 
-// inPeriod asks for exp, nbf and iat, without leeway, as MediaWiki does.
+// inPeriod asks for exp, nbf and iat. MediaWiki has no leeway for the last two.
 func inPeriod(h *hearing) Reason {
 	now := float64(h.now.UnixMicro()) / 1e6
 	switch {
 	case now >= h.c.Token.Expires:
 		return TokenExpired
-	case now < h.c.Token.NotBefore:
+	case now < h.c.Token.NotBefore-h.p.ClockSkew.Seconds():
+		h.c.early = time.Duration(min((h.c.Token.NotBefore-now)*1e9, 1<<62))
 		return TokenNotYetValid
 	}
 	return OK

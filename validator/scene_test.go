@@ -163,8 +163,8 @@ func (s *scene) ready(t testing.TB) Request {
 	if r.Target == "" {
 		r.Target = cmp.Or(strings.TrimPrefix(rest, host), "/")
 	}
-	if s.form != "" && r.Form == nil {
-		r.Form = func(int64) ([]byte, error) { return []byte(s.form), nil }
+	if s.form != "" && r.Body == nil {
+		r.Body = func(BodyLimit) ([]byte, error) { return []byte(s.form), nil }
 		if r.ContentType == nil {
 			r.ContentType = []string{"application/x-www-form-urlencoded"}
 		}
@@ -190,4 +190,16 @@ func (s *scene) ready(t testing.TB) Request {
 func (s *scene) run(t testing.TB) Decision {
 	t.Helper()
 	return s.verifier().Verify(t.Context(), s.ready(t))
+}
+
+// addBody takes the form of a request into its claim.
+func addBody(p *Policy, c *Claim, r *Request) Reason {
+	var form []byte
+	if r.Body != nil {
+		var err error
+		if form, err = r.Body(BodyLimit{Size: DefaultMaxFormSize}); err != nil {
+			return MalformedForm
+		}
+	}
+	return p.reader().readForm(c, string(form))
 }

@@ -30,23 +30,23 @@ var scratches = sync.Pool{New: func() any {
 	return &scratch{base: make([]byte, 0, 2048), key: make([]byte, 0, 128), secret: make([]byte, 0, 64)}
 }}
 
-// maxScratch keeps the buffer of one large form from staying in the pool for ever.
-const maxScratch = 64 << 10
-
 // signed says whether the claim's signature is the one that the secrets, or the consumer's RSA key, make of it.
 func (c *Claim) signed(p *Policy, consumer *Consumer, acceptance *Acceptance) bool {
 	s := scratches.Get().(*scratch)
 	defer func() {
-		if cap(s.base) <= maxScratch {
-			clear(s.key[:cap(s.key)])
-			clear(s.secret[:cap(s.secret)])
-			scratches.Put(s)
-		}
+		clear(s.key[:cap(s.key)])
+		clear(s.secret[:cap(s.secret)])
+		scratches.Put(s)
 	}()
-	s.base = c.appendBaseString(s.base[:0])
 	if c.oauth[fieldSignatureMethod] == rsaSHA1 {
 		raw, ok := p.reader().decodeRSA(c.oauth[fieldSignature])
-		return ok && verifyRSASHA1(consumer.RSAKey, s.base, raw)
+		if !ok || consumer.RSAKey == nil {
+			return false
+		}
+		digest := sha1.New() //nolint:gosec // RSA-SHA1 it is
+		s.base = c.appendBaseString(s.base[:0], digest)
+		digest.Write(s.base)
+		return rsa.VerifyPKCS1v15(consumer.RSAKey, crypto.SHA1, digest.Sum(s.sum[:0]), raw) == nil
 	}
 	// With no site key the stored secret itself is the key, and an empty one would be known to everybody.
 	if p.SiteKey == "" && (consumer.Secret == "" || acceptance.Secret == "") {
@@ -56,6 +56,7 @@ func (c *Claim) signed(p *Policy, consumer *Consumer, acceptance *Acceptance) bo
 	s.key = append(s.key, '&')
 	s.key = s.appendEffectiveSecret(s.key, p, acceptance.Secret)
 	mac := hmac.New(sha1.New, s.key)
+	s.base = c.appendBaseString(s.base[:0], mac)
 	mac.Write(s.base)
 	base64.StdEncoding.Encode(s.text[:], mac.Sum(s.sum[:0]))
 	return hmac.Equal(s.text[:], []byte(c.oauth[fieldSignature]))
@@ -81,19 +82,20 @@ func newMACs(siteKey string) *sync.Pool {
 	return &sync.Pool{New: func() any { return hmac.New(sha1.New, []byte(siteKey)) }}
 }
 
-func verifyRSASHA1(key *rsa.PublicKey, base, signature []byte) bool {
-	digest := sha1.Sum(base) //nolint:gosec // RSA-SHA1 it is
-	return key != nil && rsa.VerifyPKCS1v15(key, crypto.SHA1, digest[:], signature) == nil
-}
-
 // hashes says whether the text is the base64 of the body's SHA-1 (OAuth Request Body Hash 1.0).
 func hashes(text string, body []byte) bool {
 	sum := sha1.Sum(body) //nolint:gosec // what the extension of OAuth 1.0 has
 	return hmac.Equal([]byte(text), base64.StdEncoding.AppendEncode(nil, sum[:]))
 }
 
+// maxPiece bounds the part of a base string that is held at one time, in bytes.
+// The base string of a large form is several times larger than the form.
+const maxPiece = 4 << 10
+
 // appendBaseString appends the signature base string of RFC 5849 section 3.4.1.
-func (c *Claim) appendBaseString(out []byte) []byte {
+// What is longer than maxPiece goes to the hash, if there is one, and the rest is
+// returned.
+func (c *Claim) appendBaseString(out []byte, to hash.Hash) []byte {
 	slices.SortFunc(c.params, func(a, b param) int {
 		if order := strings.Compare(a.name, b.name); order != 0 {
 			return order
@@ -108,11 +110,22 @@ func (c *Claim) appendBaseString(out []byte) []byte {
 		if i > 0 {
 			out = append(out, "%26"...)
 		}
-		out = appendTwice(out, pair.name)
+		out = appendPieces(out, pair.name, to)
 		out = append(out, "%3D"...)
-		out = appendTwice(out, pair.value)
+		out = appendPieces(out, pair.value, to)
 	}
 	return out
+}
+
+// appendPieces does what appendTwice does, and writes to the hash what gets long.
+func appendPieces(out []byte, encoded string, to hash.Hash) []byte {
+	for to != nil && len(out)+len(encoded) > maxPiece {
+		n := min(len(encoded), maxPiece)
+		out = appendTwice(out, encoded[:n])
+		to.Write(out)
+		out, encoded = out[:0], encoded[n:]
+	}
+	return appendTwice(out, encoded)
 }
 
 // appendTwice encodes what is percent-encoded already: only its "%" is not unreserved.

@@ -32,12 +32,12 @@ func (s standard) read(c *Claim, p *Policy, r *Request) Reason {
 		return OK
 	case len(r.Authorization) > 0 && len(r.Authorization[0]) > maxHeader:
 		return MalformedHeader
+	case !targetOK:
+		return MalformedTarget
 	case c.Protocol == OAuth2:
 		var reason Reason
 		c.Bearer, reason = bearerToken(rest)
 		return reason
-	case !targetOK:
-		return MalformedTarget
 	}
 	c.method = strings.ToUpper(r.Method)
 	if c.baseURL = baseURL(p, r, path); c.baseURL == "" {
@@ -174,15 +174,24 @@ func holdsSignature(query string) bool {
 	return false
 }
 
-// hasForm says whether the request's body is a form. ok is false when its Content-Type is said in two ways, of
-// which the backend might read the other.
+// hasForm reports whether the request's body is a form. ok is false for a
+// Content-Type that a backend might read in another way: one that is given twice,
+// or one such as "application/x-www-form-urlencoded, x", which is a form to PHP
+// alone. Its body would not be signed, and yet be read as one that is.
 func hasForm(r *Request) (isForm, ok bool) {
 	if len(r.ContentType) > 1 {
 		return false, false
 	}
-	if len(r.ContentType) == 0 || r.Form == nil {
+	if len(r.ContentType) == 0 || r.Body == nil {
 		return false, true
 	}
 	mediaType, _, _ := strings.Cut(r.ContentType[0], ";")
-	return strings.EqualFold(strings.Trim(mediaType, " \t"), formType), true
+	mediaType = strings.Trim(mediaType, " \t")
+	if strings.EqualFold(mediaType, formType) {
+		return true, true
+	}
+	if end := strings.IndexAny(mediaType, ", \t"); end >= 0 {
+		mediaType = mediaType[:end]
+	}
+	return false, !strings.EqualFold(mediaType, formType)
 }

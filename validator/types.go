@@ -51,13 +51,11 @@ type Request struct {
 	ForwardedProto string
 	// SpoofableIP says that ClientIP was taken from a forwarding header in a way that a client can choose.
 	SpoofableIP bool
-	// Form reads the whole body, at most limit bytes, and puts it back for the next reader. It is called only
-	// where a signature covers the body. A larger body is ErrFormTooLarge. Nil: no body.
-	Form func(limit int64) ([]byte, error)
+	// Body reads the whole body within the limit, and puts it back for the next
+	// reader. It is called only where a signature covers the body, and what it
+	// returns is not changed. BodyReader makes one. Nil: no body.
+	Body func(limit BodyLimit) ([]byte, error)
 }
-
-// ErrFormTooLarge is what Request.Form returns for a body over the limit.
-var ErrFormTooLarge = errors.New("form body too large")
 
 // Key names everything that one lookup depends on, beside the store itself.
 type Key struct {

@@ -71,21 +71,19 @@ func TestVectors(t *testing.T) {
 	for _, v := range vectors {
 		t.Run(v.name, func(t *testing.T) {
 			s := v.scene()
-			if d := s.run(t); d.Verdict != Allow {
-				t.Errorf("%v, %v; want allow", d.Verdict, d.Reason)
-			}
-			if v.base == "" {
-				return
-			}
 			r := s.ready(t)
 			c, reason := Parse(s.policy, r)
 			if reason != OK {
 				t.Fatal(reason)
 			}
-			if reason := c.readForm(&s.policy, &r, DefaultMaxFormSize); reason != OK {
+			if reason := addBody(&s.policy, &c, &r); reason != OK {
 				t.Fatal(reason)
 			}
-			if got := string(c.appendBaseString(nil)); got != v.base {
+			// Decide rather than Verify: the keys of the RFC are not of MediaWiki's shape.
+			if d := Decide(New(s.policy, nil, nil, nil).policy, s.now, c, s.facts); d.Verdict != Allow {
+				t.Errorf("%v, %v; want allow", d.Verdict, d.Reason)
+			}
+			if got := string(c.appendBaseString(nil, nil)); v.base != "" && got != v.base {
 				t.Errorf("base string\n got %s\nwant %s", got, v.base)
 			}
 		})
@@ -98,7 +96,7 @@ func TestParameterList(t *testing.T) {
 	s := vectors[0].scene()
 	r := s.ready(t)
 	c, _ := Parse(s.policy, r)
-	if reason := c.readForm(&s.policy, &r, DefaultMaxFormSize); reason != OK {
+	if reason := addBody(&s.policy, &c, &r); reason != OK {
 		t.Fatal(reason)
 	}
 	list := func() string {
@@ -115,7 +113,7 @@ func TestParameterList(t *testing.T) {
 	if got := list(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	c.appendBaseString(nil)
+	c.appendBaseString(nil, nil)
 	want = strings.Join([]string{
 		"a2=r%20b", "a3=2%20q", "a3=a", "b5=%3D%253D", "c%40=", "c2=", "oauth_consumer_key=9djdj82h48djs9d2",
 		"oauth_nonce=7d8f3e4a", "oauth_signature_method=HMAC-SHA1", "oauth_timestamp=137131201", "oauth_token=kkk9d7dh3k39sjv7",

@@ -105,12 +105,14 @@ func TestFreeRules(t *testing.T) {
 
 // TestFormIsReadLate counts how often, and up to what size, the body is read.
 func TestFormIsReadLate(t *testing.T) {
+	known := []BodyLimit{{Size: 1 << 20, Known: true, UserID: 9}}
 	for _, tt := range []struct {
 		name   string
 		change func(s *scene)
-		want   []int64 // limits asked for
+		want   []BodyLimit // asked for
 	}{
-		{"known", func(*scene) {}, []int64{1 << 20}},
+		{"known", func(*scene) {}, known},
+		{"token of another app", func(s *scene) { s.facts.Acceptance.ConsumerID = 3 }, nil},
 		{"unknown consumer", func(s *scene) { s.facts.Consumer = nil }, nil},
 		{"unknown token", func(s *scene) { s.facts.Acceptance = nil }, nil},
 		{"store down", func(s *scene) { s.store.err = errors.New("down") }, nil},
@@ -118,9 +120,9 @@ func TestFormIsReadLate(t *testing.T) {
 		{"JSON", func(s *scene) { s.request.ContentType = []string{"application/json"} }, nil},
 		{"form in other letters", func(s *scene) {
 			s.request.ContentType = []string{"Application/X-WWW-Form-urlencoded ; charset=utf-8"}
-		}, []int64{1 << 20}},
+		}, known},
 		{"bearer", func(s *scene) { s.claims = newBearerScene().claims }, nil},
-		{"credential in the form", func(s *scene) { header(`OAuth realm="x"`)(s) }, []int64{maxUnprovenForm}},
+		{"credential in the form", func(s *scene) { header(`OAuth realm="x"`)(s) }, []BodyLimit{{Size: maxUnprovenForm}}},
 		{"no credential", header(), nil},
 		{"no credential but in the form", func(s *scene) { header()(s); s.form = "oauth_signature=x" }, nil},
 	} {
@@ -129,8 +131,8 @@ func TestFormIsReadLate(t *testing.T) {
 			s.policy.MaxFormSize = 1 << 20
 			s.request.Method, s.form = "POST", "a=1"
 			s.request.ContentType = []string{"application/x-www-form-urlencoded"}
-			var limits []int64
-			s.request.Form = func(limit int64) ([]byte, error) {
+			var limits []BodyLimit
+			s.request.Body = func(limit BodyLimit) ([]byte, error) {
 				limits = append(limits, limit)
 				return []byte(s.form), nil
 			}

@@ -1,0 +1,99 @@
+package validator
+
+import "sync"
+
+// maxBodies bounds the memory of all bodies that this process holds at one
+// time, in bytes, whatever site they are for.
+const maxBodies = 256 << 20
+
+// bodies is the budget of this process.
+var bodies = newBudget(maxBodies)
+
+// budget counts the memory of bodies that are read before their request is
+// decided about. One body alone may be as large as its own limit allows, because
+// a limit above the budget would otherwise let nothing pass.
+//
+// A body that is read before the store was asked can be anybody's. Such bodies
+// share an eighth, so that strangers leave room for clients that are known. One
+// user, with any number of apps and tokens, holds a quarter unless a single body
+// is larger, because a consumer key and a token are known to more people than
+// their secrets are.
+type budget struct {
+	size int64
+
+	mu        sync.Mutex
+	held      int64
+	strangers int64
+	users     map[uint64]int64 // by central user id
+}
+
+func newBudget(size int64) *budget {
+	return &budget{size: size, users: make(map[uint64]int64)}
+}
+
+// owner is whose share of the budget a body counts against.
+type owner struct {
+	user  uint64
+	known bool
+}
+
+// share is what one body holds of the budget. It may be returned by another
+// goroutine than the one that reads.
+type share struct {
+	budget *budget
+	owner  owner
+	held   int64
+	ended  bool
+}
+
+// grow reserves more bytes, and reports whether there is room for them.
+func (s *share) grow(n int64) bool {
+	b := s.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s.ended || b.held > s.held && b.held+n > b.size {
+		return false
+	}
+	if !s.owner.known {
+		if b.strangers+n > b.size/8 {
+			return false
+		}
+	} else if user := b.users[s.owner.user]; user > s.held && user+n > b.size/4 {
+		return false
+	}
+	s.add(n)
+	return true
+}
+
+// charge counts bytes that a request which was admitted needs to be decided.
+func (s *share) charge(n int64) {
+	s.budget.mu.Lock()
+	defer s.budget.mu.Unlock()
+	if !s.ended {
+		s.add(n)
+	}
+}
+
+// end returns everything that the share holds. It may be called more than once.
+func (s *share) end() {
+	s.budget.mu.Lock()
+	defer s.budget.mu.Unlock()
+	if !s.ended {
+		s.ended = true
+		s.add(-s.held)
+	}
+}
+
+// add counts n bytes more, or less. The budget is locked.
+func (s *share) add(n int64) {
+	b := s.budget
+	s.held += n
+	b.held += n
+	if !s.owner.known {
+		b.strangers += n
+		return
+	}
+	if b.users[s.owner.user] += n; b.users[s.owner.user] == 0 {
+		delete(b.users, s.owner.user)
+	}
+}
