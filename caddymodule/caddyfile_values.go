@@ -173,7 +173,7 @@ func durationOrZero(to **caddy.Duration) subdirective {
 		}
 		d, err := caddy.ParseDuration(value)
 		if err != nil || d < 0 {
-			return line.Errf("%s: %q is not a duration: use 0s or more", name, value)
+			return line.Errf("%s: %s is not a duration: use one like 1s, or 0s", name, quoted(value))
 		}
 		v := caddy.Duration(d)
 		*to = &v

@@ -92,12 +92,12 @@ func TestConfigurationErrors(t *testing.T) {
 		{"everything missing", map[string]any{"store": nil, "wiki": "", "mediawiki": "", "secret_key": ""}, []string{"oauth needs store, wiki, mediawiki, secret_key"}},
 		{"all at once", map[string]any{
 			"mode": "never", "rules": "odd", "errors": "html", "credentials": "lose", "cors_preflight": "x", "headers": "Cookie-ish", "realm": "a\nb",
-			"mediawiki": "1.2", "wiki": "en wiki", "base_url": "ftp://x", "timestamp_window": -1, "max_form_size": -1,
+			"mediawiki": "1.2", "wiki": "en wiki", "base_url": "ftp://x", "timestamp_window": -1, "max_form_size": -1, "max_body_size": -1, "clock_skew": "61s",
 			"cache": map[string]any{"size": 1, "ttl": -1}, "nonces": map[string]any{"size": 5, "backend": "disk"}, "users": map[string]any{"source": "ldap"},
 			"require": []any{map[string]any{"kind": "right", "values": []string{"x"}}, map[string]any{"kind": "group"}},
 		}, []string{
 			"mode: unknown", "rules: unknown", "errors: unknown", "credentials: unknown", "cors_preflight: unknown", "headers: ", "realm: ", "mediawiki: \"1.2\" is not a release",
-			"wiki: ", "base_url: ", "timestamp_window: ", "max_form_size: ", "cache size: ", "cache ttl: ", "nonces size: ", "nonces: unknown", "users: unknown", "require: unknown", "require group: value missing",
+			"wiki: ", "base_url: ", "timestamp_window: ", "max_form_size: ", "max_body_size: ", "clock_skew: 1m1s is not within 0s and 1m", "cache size: ", "cache ttl: ", "nonces size: ", "nonces: unknown", "users: unknown", "require: unknown", "require group: value missing",
 		}},
 		{"not built yet", map[string]any{
 			"mode": "observe", "nonces": map[string]any{"backend": "redis"},
@@ -182,7 +182,7 @@ func TestSettings(t *testing.T) {
 	}
 	p := h.served[0].policy
 	if p.SiteKey != "from a file" || p.BaseScheme != "https" || p.BaseHost != "wiki.example" || !p.BlockDisablesLogin || p.Release != validator.Release147 ||
-		p.TimestampWindow != 5*time.Minute || p.MaxFormSize != 8<<20 || p.Wiki != "enwiki" {
+		p.TimestampWindow != 5*time.Minute || p.MaxFormSize != 8<<20 || p.MaxBodySize != 32<<20 || p.ClockSkew != time.Second || p.Wiki != "enwiki" {
 		t.Errorf("policy %+v", p)
 	}
 	if len(p.Require) != 1 || p.Require[0].Kind != validator.RequireConsumer || !slices.Equal(p.Require[0].Values, []string{"0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"}) {

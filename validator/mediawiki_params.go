@@ -121,16 +121,16 @@ func (s sentParams) text(name string) string {
 
 // readAnswerForm returns the parameters of the form in the body, and whether
 // all of them could be read. A body that is not a form has none.
-func readAnswerForm(_ http.ResponseWriter, r *http.Request) (form *phpArray, read bool) {
+func readAnswerForm(w http.ResponseWriter, r *http.Request) (form *phpArray, read bool) {
 	mediaType, boundary := answerFormType(r)
 	if mediaType == "" {
 		return new(phpArray), true
 	}
-	reader := FormReader(r)
+	reader := BodyReader(w, r)
 	if reader == nil {
 		return new(phpArray), true
 	}
-	body, err := reader(maxAnswerForm)
+	body, err := reader(BodyLimit{Size: maxAnswerForm})
 	if err != nil {
 		return new(phpArray), false
 	}
