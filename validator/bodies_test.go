@@ -2,15 +2,10 @@ package validator
 
 import (
 	"context"
-	"errors"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 )
 
 // calls notes in which order a Verifier asks its clock, its store and its nonces, and reads the body.
@@ -281,195 +276,33 @@ func TestClockSkew(t *testing.T) {
 	}
 }
 
-// freshStore has newer facts than it answers with.
-type freshStore struct {
-	fakeStore
-	newer     *Facts
-	err       error
-	refreshed int
+// failing is the body of a request that cannot be read.
+func failing(err error) func(BodyLimit) ([]byte, error) {
+	return func(BodyLimit) ([]byte, error) { return nil, err }
 }
 
-func (s *freshStore) Refresh(_ context.Context, _ Key, known Facts) (Facts, bool, error) {
-	s.refreshed++
-	if s.err != nil {
-		return Facts{}, false, s.err
-	}
-	if s.newer == nil {
-		return known, false, nil
-	}
-	return *s.newer, true, nil
-}
-
-// TestRefusalsRestOnFreshFacts has the store hold newer facts, in which what a request is refused for is mended. It
-// passes then; and a refusal that rests on the request alone asks for nothing.
-func TestRefusalsRestOnFreshFacts(t *testing.T) {
-	turned := 0
-	for _, table := range []struct {
-		scene    func() *scene
-		refusals []refusal
-	}{{newScene, slices.Concat(oauth1Refusals, commonRefusals)}, {newBearerScene, slices.Concat(bearerRefusals, commonRefusals)}} {
-		for _, tt := range table.refusals {
-			s, good := table.scene(), table.scene()
-			tt.change(s)
-			mended := good.facts
-			store := &freshStore{fakeStore: fakeStore{facts: s.facts, err: s.store.err}}
-			v := s.verifier()
-			v.store = store
-			r := s.ready(t)
-			if d := v.Verify(t.Context(), r); d.Reason != tt.want {
-				t.Errorf("%s: %v, want %v", tt.name, d.Reason, tt.want)
-			}
-			onRequest := tt.want.Status() == 400 || slices.Contains([]Reason{TimestampExpired, TokenExpired, TokenNotYetValid, NoScopes, NonceUsed, StoreUnavailable}, tt.want)
-			inFacts := !reflect.DeepEqual(s.facts, mended)
-			if onRequest && store.refreshed > 0 || !onRequest && inFacts && s.facts != (Facts{}) && store.refreshed != 1 {
-				t.Errorf("%s: newer facts are asked for %d times", tt.name, store.refreshed)
-			}
-			if store.refreshed == 0 {
-				continue
-			}
-			store.err = errors.New("down")
-			if d := v.Verify(t.Context(), r); d.Reason != tt.want {
-				t.Errorf("%s, and there are no newer facts: %v, want %v", tt.name, d.Reason, tt.want)
-			}
-			store.err, store.newer, store.refreshed = nil, &mended, 0
-			want := s.verifier()
-			want.store = &fakeStore{facts: mended}
-			if d := v.Verify(t.Context(), r); d.Reason != want.Verify(t.Context(), r).Reason && d.Verdict != Allow || store.refreshed != 1 {
-				t.Errorf("%s, with newer facts: %v, asked %d times", tt.name, d.Reason, store.refreshed)
-			} else if d.Verdict == Allow {
-				turned++
-			}
-		}
-	}
-	if turned < 40 {
-		t.Errorf("%d refusals are turned by newer facts", turned)
+// brokenBody gives the request a form that cannot be read.
+func brokenBody(err error) func(s *scene) {
+	return func(s *scene) {
+		s.request.Method, s.form = "POST", "a=1"
+		s.request.ContentType = []string{"application/x-www-form-urlencoded"}
+		s.request.Body = failing(err)
 	}
 }
 
-// TestConfiguredAsksForNewerFacts puts the configured consumers into newer facts too.
-func TestConfiguredAsksForNewerFacts(t *testing.T) {
-	s := newScene()
-	app := *s.facts.Consumer
-	s.facts.Consumer, s.facts.Accepted = nil, nil
-	stale, mended := s.facts, s.facts
-	stale.Acceptance = &Acceptance{ID: 5, ConsumerID: 1, UserID: 9, Wiki: "*", Secret: "x"}
-	next := &freshStore{fakeStore: fakeStore{facts: stale}}
-	store := Configured(next, []Consumer{app})
-	v := s.verifier()
-	v.store = store
-	r := s.ready(t)
-	if d := v.Verify(t.Context(), r); d.Reason != BadSignature || next.refreshed != 1 {
-		t.Errorf("%v, asked %d times", d.Reason, next.refreshed)
-	}
-	next.newer = &mended
-	if d := v.Verify(t.Context(), r); d.Verdict != Allow || next.refreshed != 2 {
-		t.Errorf("%v, asked %d times", d.Reason, next.refreshed)
-	}
-	// Facts that are the same are not newer, with a consumer that was put in by hand or without.
-	next.newer = &stale
-	facts, err := store.Lookup(t.Context(), Key{Consumer: consumerKey})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, newer, err := store.(Refresher).Refresh(t.Context(), Key{Consumer: consumerKey}, facts); newer || err != nil {
-		t.Errorf("newer: %v, %v", newer, err)
-	}
-	// A store that keeps nothing is not asked.
-	if _, newer, err := Configured(&fakeStore{}, []Consumer{app}).(Refresher).Refresh(t.Context(), Key{}, facts); newer || err != nil {
-		t.Errorf("without a cache: %v, %v", newer, err)
+// formOfType declares a form in another way, and does not sign it.
+func formOfType(contentType string) func(s *scene) {
+	return func(s *scene) {
+		s.request.Method = "POST"
+		s.request.ContentType = []string{contentType}
+		s.request.Body = func(BodyLimit) ([]byte, error) { return []byte("a=1"), nil }
 	}
 }
 
-// TestRSAChecks has requests of one consumer pile up.
-func TestRSAChecks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := rsaChecks{consumers: make(map[string]*consumerChecks)}
-		for range maxChecks {
-			if reason := r.enter(t.Context(), "a"); reason != OK {
-				t.Fatal(reason)
-			}
-		}
-		entered := make(chan Reason, maxWaiting)
-		ctx, leave := context.WithCancel(t.Context())
-		go func() { entered <- r.enter(ctx, "a") }()
-		for range maxWaiting - 1 {
-			go func() { entered <- r.enter(t.Context(), "a") }()
-		}
-		synctest.Wait()
-		if len(entered) > 0 {
-			t.Fatalf("%d more than %d checks of one consumer run", len(entered), maxChecks)
-		}
-		if reason := r.enter(t.Context(), "a"); reason != ConsumerBusy {
-			t.Errorf("when %d wait: %v", maxWaiting, reason)
-		}
-		if reason := r.enter(t.Context(), "b"); reason != OK {
-			t.Errorf("another consumer: %v", reason)
-		}
-		r.leave("b")
-		leave()
-		synctest.Wait()
-		if reason := <-entered; reason != ClientClosedRequest {
-			t.Errorf("a client that leaves: %v", reason)
-		}
-		for range maxWaiting - 1 {
-			r.leave("a")
-			if reason := <-entered; reason != OK {
-				t.Fatal(reason)
-			}
-			synctest.Wait()
-			if len(entered) > 0 {
-				t.Fatalf("more than %d checks of one consumer run", maxChecks)
-			}
-		}
-		for range maxChecks {
-			r.leave("a")
-		}
-		if len(r.consumers) > 0 {
-			t.Errorf("%d consumers are remembered", len(r.consumers))
-		}
-	})
-}
-
-// TestRSAChecksAreCounted holds the places of one consumer: its signatures of the other method are checked all the
-// same, and so are those of others.
-func TestRSAChecksAreCounted(t *testing.T) {
-	s := newScene()
-	s.creds = sign.Credentials{ConsumerKey: consumerKey, Token: accessToken, RSAKey: appKey()}
-	for range maxChecks {
-		if reason := checks.enter(t.Context(), consumerKey); reason != OK {
-			t.Fatal(reason)
-		}
-	}
-	ctx, leave := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer leave()
-	if d := s.verifier().Verify(ctx, s.ready(t)); d.Reason != ClientClosedRequest {
-		t.Errorf("a third check: %v", d.Reason)
-	}
-	if d := newScene().run(t); d.Verdict != Allow {
-		t.Errorf("HMAC-SHA1 meanwhile: %v", d.Reason)
-	}
-	for range maxChecks {
-		checks.leave(consumerKey)
-	}
-	if d := s.run(t); d.Verdict != Allow {
-		t.Errorf("then: %v", d.Reason)
-	}
-	if len(checks.consumers) > 0 {
-		t.Errorf("%d consumers are remembered", len(checks.consumers))
-	}
-}
-
-// TestCostOfConsumerKeys measures what the most expensive key that an app may have costs, in checks with one of 2048
-// bits: the work grows with the square of the bits, and the bits of the exponent.
-func TestCostOfConsumerKeys(t *testing.T) {
-	work := func(bits, exponent int) float64 {
-		multiplications := 0
-		for e := exponent; e > 1; e >>= 1 {
-			multiplications += 1 + e&1
-		}
-		return float64(bits) * float64(bits) * float64(multiplications)
-	}
-	if ratio := work(consumerKeyBounds.maxBits, consumerKeyBounds.maxExponent) / work(2048, 65537); ratio > 5 {
-		t.Errorf("a key of an app may cost %.0f checks", ratio)
-	}
+// hashedBody gives the request a body that is bound by its hash.
+func hashedBody(s *scene) {
+	header(bodyHashHeader)(s)
+	s.request.Method = "POST"
+	s.request.ContentType = []string{"application/json"}
+	s.request.Body = func(BodyLimit) ([]byte, error) { return []byte(`{"a":2}`), nil }
 }

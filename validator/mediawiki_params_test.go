@@ -47,8 +47,8 @@ func TestAnswerForm(t *testing.T) {
 			r := httptest.NewRequest(http.MethodPost, "/w/api.php", tt.body)
 			r.ContentLength = tt.length
 			r.Header.Set("Content-Type", tt.contentType)
-			if form := FormReader(r); form != nil && tt.length <= maxAnswerForm && tt.want == "text/xml" {
-				if _, err := form(maxAnswerForm); err != nil { // as for the signature
+			if form := BodyReader(nil, r); form != nil && tt.length <= maxAnswerForm && tt.want == "text/xml" {
+				if _, err := form(BodyLimit{Size: maxAnswerForm}); err != nil { // as for the signature
 					t.Fatal(err)
 				}
 			}

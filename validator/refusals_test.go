@@ -277,37 +277,6 @@ var commonRefusals = []refusal{
 	{"consumer required", func(s *scene) { s.policy.Require = []Requirement{{RequireConsumer, []string{"x"}}} }, OtherConsumer},
 }
 
-// failing is the body of a request that cannot be read.
-func failing(err error) func(BodyLimit) ([]byte, error) {
-	return func(BodyLimit) ([]byte, error) { return nil, err }
-}
-
-// brokenBody gives the request a form that cannot be read.
-func brokenBody(err error) func(s *scene) {
-	return func(s *scene) {
-		s.request.Method, s.form = "POST", "a=1"
-		s.request.ContentType = []string{"application/x-www-form-urlencoded"}
-		s.request.Body = failing(err)
-	}
-}
-
-// formOfType declares a form in another way, and does not sign it.
-func formOfType(contentType string) func(s *scene) {
-	return func(s *scene) {
-		s.request.Method = "POST"
-		s.request.ContentType = []string{contentType}
-		s.request.Body = func(BodyLimit) ([]byte, error) { return []byte("a=1"), nil }
-	}
-}
-
-// hashedBody gives the request a body that is bound by its hash.
-func hashedBody(s *scene) {
-	header(bodyHashHeader)(s)
-	s.request.Method = "POST"
-	s.request.ContentType = []string{"application/json"}
-	s.request.Body = func(BodyLimit) ([]byte, error) { return []byte(`{"a":2}`), nil }
-}
-
 // bodyHashHeader signs a POST of {"a":2} to apiURL: hash and signature were made by another program.
 const bodyHashHeader = `OAuth oauth_consumer_key="11111111111111111111111111111111", oauth_token="22222222222222222222222222222222", ` +
 	`oauth_nonce="abc123", oauth_timestamp="1700000000", oauth_signature_method="HMAC-SHA1", oauth_version="1.0", ` +
@@ -355,7 +324,7 @@ func TestEveryReason(t *testing.T) {
 	reached := map[Reason]bool{
 		OK: true,
 		// Reached in caddymodule, where they arise, and in the table of TestJWT.
-		ConsumerBusy: true, // in TestRSAChecks
+		ConsumerBusy:     true, // in TestRSAChecks
 		MethodNotAllowed: true, PreflightRefused: true, IdentityTooLarge: true, UnknownWiki: true, UnsupportedAlgorithm: true, BadTokenSignature: true,
 	}
 	for _, tt := range slices.Concat(oauth1Refusals, bearerRefusals, commonRefusals) {
