@@ -21,7 +21,7 @@ var classes = []string{
 	"First waiter hangs up", "Algorithm confusion", "JWT parser denial of service", "Keys of app owners", "Restrictions that are dropped",
 	"Wrong kind of token",
 	"Empty secret", "Path normalisation", "Bypass lists", "Trust in X-Forwarded headers", "Host header chooses the wiki", "Malformed input allowed",
-	"Form bodies", "Standard-library parsers", "Nonce ignored or raced", "Nonce scope and exhaustion",
+	"Form bodies", "Checked, then waited for", "Memory of bodies", "A body that is bound by its hash", "Standard-library parsers", "Nonce ignored or raced", "Nonce scope and exhaustion",
 	"Nonces that are costly to keep", "A step of the clock", "Timing", "Secret leak",
 	"Response caching", "Leak per reload; reload under load", "One failure stops all", "Strangers' lookups", "A denial taken for absence",
 	"Configuration tied to the store", "Values in headers",
