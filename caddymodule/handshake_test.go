@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -166,5 +167,20 @@ func TestNoVaryInModeStrip(t *testing.T) {
 	response, err := s.serve(t, get("/"))
 	if err != nil || s.passed == nil || response.Header["Vary"] != nil {
 		t.Errorf("Vary %q, %v", response.Header["Vary"], err)
+	}
+}
+
+// The golden file of a whole wiki is the Caddyfile that the documentation has.
+func TestWholeWikiIsInTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../docs/operators.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile("testdata/whole_wiki.caddyfiletest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if input, _, _ := strings.Cut(string(file), goldenMark); !strings.Contains(string(page), "```caddyfile\n"+input+"```") {
+		t.Error("docs/operators.md has another Caddyfile for a whole wiki than testdata/whole_wiki.caddyfiletest")
 	}
 }

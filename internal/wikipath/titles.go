@@ -10,13 +10,15 @@ import (
 // titles are what the places of one request name.
 type titles struct {
 	found   bool
-	subpage string // of the first
+	inPath  bool   // the path names one, which counts before all others
+	subpage string // of the one that counts
 }
 
 // add takes a title of one place, and reports whether it names the special page.
+// Of a query and a form, in this order, the last title counts.
 func (t *titles) add(title string, pages *pageNames) bool {
 	subpage, ok := pages.subpage(title)
-	if ok && !t.found {
+	if ok && !t.inPath {
 		t.found, t.subpage = true, subpage
 	}
 	return ok
@@ -38,7 +40,8 @@ func (t *titles) addPath(escaped string, pages *pageNames) bool {
 			return false
 		}
 	}
-	return t.add(title, pages)
+	t.inPath = t.add(title, pages)
+	return t.inPath
 }
 
 // maxPairs bounds the parameters of a query or form. PHP drops those over a
