@@ -2,7 +2,7 @@ package e2e_test
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // of OAuth 1.0a
+	"crypto/sha1"
 	"encoding/base64"
 	"io"
 	"net/http"

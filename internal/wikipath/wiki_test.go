@@ -281,10 +281,26 @@ func TestOtherPlaces(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	for _, c := range []Config{
-		{ScriptPath: "w"}, {ScriptPath: "/w/"}, {ScriptPath: "/w/../x"}, {ScriptPath: "//w"}, {ScriptPath: "/w*"}, {ScriptPath: "/w?x"}, {ScriptPath: "/%77"},
-		{ArticlePath: "wiki/"}, {ArticlePath: "/wiki"}, {ArticlePath: "/wiki/$1"}, {ArticlePath: "/./"}, {ArticlePath: "/w;/"}, {ArticlePath: "/ö/"},
-		{SpecialPages: []string{""}}, {SpecialPages: []string{"Spezial", "Spezial:"}}, {SpecialPages: []string{":OAuth"}},
-		{SpecialPages: []string{"Spezial/OAuth"}}, {SpecialPages: []string{"Spezial:OAuth/initiate"}}, {SpecialPages: []string{"\xff"}}, {SpecialPages: []string{"a:b:c"}},
+		{ScriptPath: "w"},
+		{ScriptPath: "/w/"},
+		{ScriptPath: "/w/../x"},
+		{ScriptPath: "//w"},
+		{ScriptPath: "/w*"},
+		{ScriptPath: "/w?x"},
+		{ScriptPath: "/%77"},
+		{ArticlePath: "wiki/"},
+		{ArticlePath: "/wiki"},
+		{ArticlePath: "/wiki/$1"},
+		{ArticlePath: "/./"},
+		{ArticlePath: "/w;/"},
+		{ArticlePath: "/ö/"},
+		{SpecialPages: []string{""}},
+		{SpecialPages: []string{"Spezial", "Spezial:"}},
+		{SpecialPages: []string{":OAuth"}},
+		{SpecialPages: []string{"Spezial/OAuth"}},
+		{SpecialPages: []string{"Spezial:OAuth/initiate"}},
+		{SpecialPages: []string{"\xff"}},
+		{SpecialPages: []string{"a:b:c"}},
 	} {
 		if _, err := New(c); err == nil {
 			t.Errorf("%+v is taken", c)

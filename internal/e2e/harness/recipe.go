@@ -12,7 +12,7 @@ import (
 // text, whole, for Options.Recipe.
 func Recipe(tb testing.TB, page, holds string) string {
 	tb.Helper()
-	text, err := os.ReadFile(page)
+	text, err := os.ReadFile(page) //nolint:gosec // a page of the documentation
 	if err != nil {
 		tb.Fatal(err)
 	}
