@@ -92,7 +92,7 @@ func (n *pageNames) subpage(title string) (string, bool) {
 // both ends, with the marks of writing direction. It reports whether the title
 // is valid UTF-8.
 func cleanTitle(title string) (string, bool) {
-	if !utf8.ValidString(title) || strings.ContainsRune(title, utf8.RuneError) {
+	if strings.ContainsRune(title, utf8.RuneError) { // which it finds in what is not UTF-8, too
 		return "", false
 	}
 	if !strings.Contains(title, "__") && !strings.ContainsFunc(title, isUnclean) {

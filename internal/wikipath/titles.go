@@ -28,7 +28,7 @@ func (t *titles) add(title string, pages *pageNames) bool {
 // query, or read segments otherwise than MediaWiki, so that signs which mean
 // something there are refused, escaped or not.
 func (t *titles) addPath(escaped string, pages *pageNames) bool {
-	if strings.Count(escaped, "%2F")+strings.Count(escaped, "%2f") > 0 || hasOddSegment("/"+escaped) {
+	if strings.Count(escaped, "%2F")+strings.Count(escaped, "%2f") > 0 {
 		return false
 	}
 	title, err := url.PathUnescape(escaped)
