@@ -35,6 +35,16 @@ var renamedGrants = map[string]string{
 	"authonlyprivate": "mwoauth-authonlyprivate",
 }
 
+// StoredGrant returns the name that the tables keep for a grant in use.
+func StoredGrant(name string) string {
+	for stored, now := range renamedGrants {
+		if now == name {
+			return stored
+		}
+	}
+	return name
+}
+
 // ParseExpiry reads an expiry as MySQL and SQLite keep it: 14 digits, UTC, or "infinity". ok is false for
 // anything else; the caller then takes the side that is safe.
 func ParseExpiry(raw []byte) (e Expiry, ok bool) {

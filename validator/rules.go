@@ -324,14 +324,13 @@ func notBlocked(h *hearing) Reason {
 	return OK
 }
 
-// consumerUsable asks the consumer's stage: an approved one is for all, an approved owner-only one and a
-// proposed one for the owner, any other for nobody.
+// consumerUsable asks whether the user, or the client itself, may use the consumer.
 func consumerUsable(h *hearing) Reason {
-	owner := h.user != nil && h.user.CentralID == h.consumer.OwnerID
-	switch {
-	case h.consumer.Stage == Approved && !h.consumer.OwnerOnly:
-		return OK
-	case (h.consumer.Stage == Approved || h.consumer.Stage == Proposed) && owner:
+	var userID uint64
+	if h.user != nil {
+		userID = h.user.CentralID
+	}
+	if h.consumer.UsableBy(userID) {
 		return OK
 	}
 	return ConsumerNotUsable

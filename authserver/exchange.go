@@ -1,0 +1,261 @@
+package authserver
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// code is what an authorization code carries, sealed.
+type code struct {
+	Client string `json:"c"`
+	// RedirectURI is nil if the authorization request had none.
+	RedirectURI *string   `json:"r,omitempty"`
+	JTI         string    `json:"j"` // of the access token that it is exchanged for
+	Scopes      []string  `json:"s"`
+	UserID      uint64    `json:"u"`
+	Expires     time.Time `json:"e"`
+	Challenge   string    `json:"p,omitempty"`
+	Plain       bool      `json:"m,omitempty"` // the challenge is the verifier itself
+}
+
+// refreshToken is what a refresh token carries, sealed.
+type refreshToken struct {
+	Client  string    `json:"c"`
+	JTI     string    `json:"j"` // of the access token that it replaces
+	Next    string    `json:"n"` // of the access token that comes next
+	Scopes  []string  `json:"s"`
+	UserID  uint64    `json:"u"`
+	Expires time.Time `json:"e"`
+}
+
+// familySize is the length of what the jti of all access tokens of one
+// authorization have in common, in hexadecimal digits.
+const familySize = 40
+
+func newFamily() string { return randomHex(familySize / 2) }
+
+// newJTI returns the id of an access token: 80 hexadecimal digits, as MediaWiki's.
+func newJTI(family string) string { return family + randomHex(familySize/2) }
+
+// family returns what the tokens of a jti's authorization have in common.
+func family(jti string) string { return jti[:min(familySize, len(jti))] }
+
+// exchangeCode answers grant_type=authorization_code (RFC 6749 section 4.1.3).
+func (s *Server) exchangeCode(ctx context.Context, client *Consumer, form params) Answer {
+	c, refusal := s.readCode(client, form)
+	if refusal != nil {
+		return s.refuseToken(refusal, client.Key, c.UserID)
+	}
+	// Requests that are here with the same code at the same time are one client's
+	// hurry. A later one is a replay, and ends the whole authorization.
+	flight := s.codes.enter(c.JTI)
+	defer s.codes.leave(c.JTI, flight)
+	flight.Lock()
+	defer flight.Unlock()
+
+	used, err := s.tables.Token(ctx, c.JTI)
+	if err != nil {
+		return s.refuseToken(unavailable(err), client.Key, c.UserID)
+	}
+	if used != nil {
+		return s.replayed(ctx, client, &c, flight.issued)
+	}
+	t, refusal := s.userToken(ctx, client, c.UserID, c.Scopes, true)
+	if refusal != nil {
+		return s.refuseToken(refusal, client.Key, c.UserID)
+	}
+	t.JTI = c.JTI
+	err = s.tables.IssueToken(ctx, t.row(), t.acceptance)
+	switch {
+	case errors.Is(err, ErrTokenExists):
+		return s.replayed(ctx, client, &c, flight.issued)
+	case err != nil:
+		return s.refuseToken(issueRefusal(err), client.Key, c.UserID)
+	}
+	flight.issued = true
+	return s.tokenAnswer(t, Issued)
+}
+
+// replayed refuses a code that was used, and revokes what it was exchanged for
+// unless that was issued to a request which is still at hand.
+func (s *Server) replayed(ctx context.Context, client *Consumer, c *code, simultaneous bool) Answer {
+	if simultaneous {
+		return s.refuseToken(refuse(CodeUsed), client.Key, c.UserID)
+	}
+	if _, err := s.tables.RevokeFamily(ctx, family(c.JTI)); err != nil {
+		return s.refuseToken(unavailable(err), client.Key, c.UserID)
+	}
+	s.mark(Change{ConsumerKey: client.Key})
+	a := s.refuseToken(refuse(CodeUsed), client.Key, c.UserID)
+	a.Event.Kind = Revoked
+	return a
+}
+
+// readCode opens the code of a request and holds it against the client, the
+// redirect URI and the verifier, in MediaWiki's order.
+func (s *Server) readCode(client *Consumer, form params) (c code, refusal *Refusal) {
+	sealed, sent := form.get("code")
+	if !sent {
+		return c, &Refusal{Reason: InvalidParameter, Detail: "code"}
+	}
+	if s.sealer.open(sealCode, sealed, &c) != nil {
+		return code{}, refuse(CodeUnreadable)
+	}
+	uri, uriSent := form.get("redirect_uri")
+	switch {
+	case !s.now().Before(c.Expires):
+		return c, refuse(CodeExpired)
+	case c.Client != client.Key:
+		return c, refuse(CodeOfOtherClient)
+	case c.RedirectURI != nil && !uriSent:
+		return c, &Refusal{Reason: InvalidParameter, Detail: "redirect_uri"}
+	case uriSent != (c.RedirectURI != nil) || uriSent && uri != *c.RedirectURI:
+		return c, refuse(WrongRedirectURI)
+	}
+	verifier, verifierSent := form.get("code_verifier")
+	switch {
+	case c.Challenge == "" && verifierSent:
+		return c, refuse(SuperfluousVerifier)
+	case c.Challenge == "":
+		return c, nil
+	case !verifierSent:
+		return c, &Refusal{Reason: InvalidParameter, Detail: "code_verifier"}
+	case !isPKCE(verifier):
+		return c, refuse(MalformedVerifier)
+	case !sameSecret(challengeOf(verifier, c.Plain), c.Challenge):
+		return c, refuse(WrongCodeVerifier)
+	}
+	return c, nil
+}
+
+// exchangeRefresh answers grant_type=refresh_token (RFC 6749 section 6).
+func (s *Server) exchangeRefresh(ctx context.Context, client *Consumer, form params) Answer {
+	r, refusal := s.readRefresh(client, form)
+	if refusal != nil {
+		return s.refuseToken(refusal, client.Key, r.UserID)
+	}
+	scopes, refusal := s.narrowed(r.Scopes, form)
+	if refusal != nil {
+		return s.refuseToken(refusal, client.Key, r.UserID)
+	}
+	t, refusal := s.userToken(ctx, client, r.UserID, scopes, false)
+	if refusal != nil {
+		return s.refuseToken(refusal, client.Key, r.UserID)
+	}
+	t.JTI = r.Next
+	err := s.tables.RefreshToken(ctx, r.JTI, t.row(), t.acceptance)
+	switch {
+	case errors.Is(err, ErrTokenGone), errors.Is(err, ErrTokenExists):
+		return s.refreshed(ctx, client, &r, t)
+	case err != nil:
+		return s.refuseToken(issueRefusal(err), client.Key, r.UserID)
+	}
+	s.mark(Change{ConsumerKey: client.Key, Token: r.JTI})
+	return s.tokenAnswer(t, Refreshed)
+}
+
+// refreshed answers a refresh token that was used before. Within the grace it
+// stands for the token that it was exchanged for, and for no other.
+func (s *Server) refreshed(ctx context.Context, client *Consumer, r *refreshToken, t *issuedToken) Answer {
+	if s.cfg.Lifetimes.RefreshGrace > 0 {
+		next, err := s.tables.Token(ctx, r.Next)
+		if err != nil {
+			return s.refuseToken(unavailable(err), client.Key, r.UserID)
+		}
+		if next != nil && !next.Revoked {
+			issued := t.issued.Add(next.Expires.Sub(t.expires)) // as long ago as its end is earlier than a new one's
+			if s.now().Sub(issued) < s.cfg.Lifetimes.RefreshGrace {
+				t.issued, t.expires = issued, next.Expires
+				return s.tokenAnswer(t, Refreshed)
+			}
+		}
+	}
+	return s.refuseToken(refuse(RefreshUsed), client.Key, r.UserID)
+}
+
+func (s *Server) readRefresh(client *Consumer, form params) (r refreshToken, refusal *Refusal) {
+	sealed, sent := form.get("refresh_token")
+	if !sent {
+		return r, &Refusal{Reason: InvalidParameter, Detail: "refresh_token"}
+	}
+	if s.sealer.open(sealRefresh, sealed, &r) != nil {
+		return refreshToken{}, refuse(RefreshUnreadable)
+	}
+	switch {
+	case r.Client != client.Key:
+		return r, refuse(RefreshOfOtherClient)
+	case !s.now().Before(r.Expires):
+		return r, refuse(RefreshExpired)
+	}
+	return r, nil
+}
+
+// exchangeCredentials answers grant_type=client_credentials (RFC 6749 section 4.4).
+// An owner-only client acts for its owner, with all its grants.
+func (s *Server) exchangeCredentials(ctx context.Context, client *Consumer, form params) Answer {
+	scopes, refusal := s.requestedScopes(client, form)
+	if refusal != nil {
+		return s.refuseToken(refusal, client.Key, 0)
+	}
+	var t *issuedToken
+	if client.OwnerOnly {
+		t, refusal = s.userToken(ctx, client, client.OwnerID, client.Grants.Names, false)
+	} else {
+		t, refusal = s.clientToken(client, scopes)
+	}
+	if refusal != nil {
+		return s.refuseToken(refusal, client.Key, 0)
+	}
+	t.JTI = newJTI(newFamily())
+	t.withoutRefresh = true
+	if err := s.tables.IssueToken(ctx, t.row(), t.acceptance); err != nil {
+		return s.refuseToken(issueRefusal(err), client.Key, t.userID)
+	}
+	return s.tokenAnswer(t, Issued)
+}
+
+// issueRefusal is the refusal for an error of writing a token row.
+func issueRefusal(err error) *Refusal {
+	if errors.Is(err, ErrNoAcceptance) {
+		return refuse(ApprovalMissing)
+	}
+	return unavailable(err)
+}
+
+// accessToken answers the token endpoint. The body is a form, as RFC 6749 section
+// 4.1.3 says: parameters of the query, multipart and JSON are not looked at.
+func (s *Server) accessToken(ctx context.Context, r Request) Answer {
+	if r.HTTP.Method != http.MethodPost {
+		return methodNotAllowed(r.HTTP.Method, http.MethodPost)
+	}
+	form, refusal := s.readForm(r)
+	if refusal != nil {
+		return s.refuseToken(refusal, "", 0)
+	}
+	exchange, known := map[string]func(context.Context, *Consumer, params) Answer{
+		grantCode:        s.exchangeCode,
+		grantRefresh:     s.exchangeRefresh,
+		grantCredentials: s.exchangeCredentials,
+	}[form["grant_type"]]
+	if !known {
+		return s.refuseToken(&Refusal{Reason: InvalidParameter, Detail: "grant_type"}, "", 0)
+	}
+	credentials, refusal := readClient(r.HTTP.Header, form)
+	if refusal != nil {
+		return s.refuseToken(refusal, credentials.id, 0)
+	}
+	client, refusal := s.authenticate(ctx, credentials, form["grant_type"], form)
+	if refusal != nil {
+		a := s.refuseToken(refusal, credentials.id, 0)
+		if refusal.Reason == ClientAuthFailed {
+			a.challenge(r.HTTP.Header)
+		}
+		return a
+	}
+	if s.cfg.ReadOnly {
+		return s.refuseToken(refuse(ReadOnly), client.Key, 0)
+	}
+	return exchange(ctx, client, form)
+}

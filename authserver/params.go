@@ -1,0 +1,59 @@
+package authserver
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+)
+
+// maxParams bounds the number of parameters of a query or form.
+const maxParams = 1000
+
+// params are the parameters of a query or form, each name once.
+type params map[string]string
+
+// paramError names the parameter that is given more than once, or is malformed.
+type paramError struct{ name string }
+
+func (e *paramError) Error() string { return "parameter is repeated or malformed" }
+
+var errTooManyParams = errors.New("too many parameters")
+
+// parseParams reads a query or form. A name that occurs twice is an error, as
+// RFC 6749 section 3.1 demands, and so is a list ("state[]"): PHP would make an
+// array of it.
+func parseParams(raw string) (params, error) {
+	out := params{}
+	for n := 0; raw != ""; n++ {
+		if n >= maxParams {
+			return nil, errTooManyParams
+		}
+		var pair string
+		pair, raw, _ = strings.Cut(raw, "&")
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(name)
+		if err != nil {
+			return nil, &paramError{}
+		}
+		if base, _, list := strings.Cut(name, "["); list {
+			return nil, &paramError{base}
+		}
+		if value, err = url.QueryUnescape(value); err != nil {
+			return nil, &paramError{name}
+		}
+		if _, repeated := out[name]; repeated {
+			return nil, &paramError{name}
+		}
+		out[name] = value
+	}
+	return out, nil
+}
+
+// get returns the value of a parameter and whether it was sent.
+func (p params) get(name string) (string, bool) {
+	value, ok := p[name]
+	return value, ok
+}

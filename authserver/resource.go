@@ -1,0 +1,108 @@
+package authserver
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// resource answers what a bearer token may see: the profile of its user, or the
+// scopes of its app. The token is verified as the directive oauth verifies it.
+func (s *Server) resource(ctx context.Context, r Request) Answer {
+	if r.HTTP.Method != http.MethodGet && r.HTTP.Method != http.MethodHead {
+		return methodNotAllowed(r.HTTP.Method, http.MethodHead, http.MethodGet)
+	}
+	d := s.verifier.Verify(ctx, r.Sent)
+	switch {
+	case d.Verdict == validator.Unavailable:
+		return s.refuseResource(r, unavailable(d.Err), &d)
+	case d.Verdict != validator.Allow || d.Protocol != validator.OAuth2:
+		return s.refuseResource(r, resourceRefusal(d.Reason), &d)
+	}
+	claims, refusal := s.resourceClaims(ctx, r.Endpoint, &d)
+	if refusal != nil {
+		return s.refuseResource(r, refusal, &d)
+	}
+	body, err := encodeClaims(claims)
+	if err != nil {
+		return s.refuseResource(r, unavailable(err), &d)
+	}
+	return Answer{
+		Status: http.StatusOK, ContentType: "application/json", Body: body, Headers: noStore(),
+		Event: Event{Kind: Told, Endpoint: r.Endpoint, ConsumerKey: d.Identity.ConsumerKey, UserID: d.Identity.UserID},
+	}
+}
+
+func (s *Server) resourceClaims(ctx context.Context, e Endpoint, d *validator.Decision) ([]claim, *Refusal) {
+	client, err := s.tables.Consumer(ctx, d.Identity.ConsumerKey)
+	switch {
+	case err != nil:
+		return nil, unavailable(err)
+	case client == nil:
+		return nil, refuse(TokenRevoked)
+	case e == ResourceScopes:
+		return []claim{{"scopes", client.Grants}}, nil
+	}
+	id := d.Identity.UserID
+	if id == 0 && s.cfg.Policy.Release >= 46 {
+		id = client.OwnerID // whom the token's sub names
+	}
+	user, err := s.tables.UserByID(ctx, id)
+	switch {
+	case err != nil:
+		return nil, unavailable(err)
+	case user == nil:
+		return nil, refuse(TokenRevoked)
+	}
+	claims, err := s.statement(ctx, user, Grants(d.Identity.Grants...), true)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return claims, nil
+}
+
+// resourceRefusal puts a reason of the verification into the words of MediaWiki's
+// library.
+func resourceRefusal(r validator.Reason) *Refusal {
+	switch r {
+	case validator.NoCredentials, validator.OK:
+		return refuse(TokenMissing)
+	case validator.MalformedToken, validator.MalformedHeader, validator.UnsupportedAlgorithm:
+		return refuse(TokenMalformed)
+	case validator.BadTokenSignature, validator.TokenExpired, validator.TokenNotYetValid:
+		return refuse(TokenUnverified)
+	default:
+		return refuse(TokenRevoked)
+	}
+}
+
+func (s *Server) refuseResource(r Request, refusal *Refusal, d *validator.Decision) Answer {
+	a := s.refuseToken(refusal, d.Consumer, d.Identity.UserID)
+	a.Event.Endpoint = r.Endpoint
+	return a
+}
+
+// badResource is MediaWiki's answer for a resource that does not exist.
+type badResource struct {
+	Error       string            `json:"error"`
+	Name        string            `json:"name"`
+	Value       string            `json:"value"`
+	FailureCode string            `json:"failureCode"`
+	FailureData []string          `json:"failureData"`
+	Messages    map[string]string `json:"messageTranslations"`
+	HTTPCode    int               `json:"httpCode"`
+	HTTPReason  string            `json:"httpReason"`
+}
+
+// UnknownResource answers a resource that does not exist, as MediaWiki's router
+// does.
+func UnknownResource(name string) Answer {
+	a := jsonAnswer(http.StatusBadRequest, badResource{
+		"parameter-validation-failed", "type", name, "badvalue", []string{},
+		map[string]string{"en": `Unrecognized value for parameter "type": ` + name + "."},
+		http.StatusBadRequest, http.StatusText(http.StatusBadRequest),
+	})
+	a.Event.Reason = "unknown_resource"
+	return a
+}

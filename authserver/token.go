@@ -1,0 +1,254 @@
+package authserver
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"time"
+)
+
+// issuedToken is an access token that is about to be issued.
+type issuedToken struct {
+	client     *Consumer
+	acceptance *Acceptance // nil: the client itself
+	userID     uint64      // 0: the client itself
+	subject    string
+	scopes     []string
+	JTI        string
+
+	issued, expires time.Time
+	withoutRefresh  bool
+}
+
+// row is the token's row of oauth2_access_tokens. The grants of its acceptance must
+// still cover the scopes when it is written.
+func (t *issuedToken) row() Token {
+	row := Token{JTI: t.JTI, Expires: t.expires}
+	if t.acceptance != nil {
+		row.AcceptanceID = t.acceptance.ID
+	}
+	return row
+}
+
+// userToken prepares an access token for a user: from client, scopes and user to
+// the approval. With cut, scopes that the user's acceptance lacks are left out;
+// otherwise they make it no approval.
+func (s *Server) userToken(ctx context.Context, client *Consumer, userID uint64, scopes []string, cut bool) (*issuedToken, *Refusal) {
+	if client.OwnerOnly {
+		if userID != client.OwnerID {
+			return nil, refuse(OwnerOnlyToken)
+		}
+		scopes = client.Grants.Names
+	}
+	acceptance, refusal := s.approval(ctx, client, userID)
+	if refusal != nil {
+		return nil, refusal
+	}
+	scopes = intersect(scopes, client.Grants)
+	if cut {
+		scopes = intersect(scopes, acceptance.Grants)
+	}
+	switch {
+	case len(scopes) == 0:
+		return nil, refuse(NoScopesLeft)
+	case !acceptance.Grants.Covers(scopes):
+		return nil, refuse(ApprovalMissing)
+	case !client.UsableBy(userID):
+		return nil, &Refusal{Reason: ClientNotUsable, Detail: client.Key, UserID: userID}
+	}
+	if refusal := s.userMayLogIn(ctx, userID); refusal != nil {
+		return nil, refusal
+	}
+	t := s.newToken(client, scopes)
+	t.userID, t.acceptance = userID, &Acceptance{
+		ID: acceptance.ID, UserID: userID, ConsumerID: client.ID, Version: acceptance.Version, Grants: Grants(scopes...),
+	}
+	t.subject = s.cfg.Policy.IssuedSubject(userID)
+	return t, nil
+}
+
+// clientToken prepares an access token for a client that acts for itself. From
+// MediaWiki 1.46 on its sub is the owner, who does not act.
+func (s *Server) clientToken(client *Consumer, scopes []string) (*issuedToken, *Refusal) {
+	if !client.UsableBy(0) || client.Deleted || !s.coversWiki(client.Wiki) {
+		return nil, &Refusal{Reason: ClientNotUsable, Detail: client.Key}
+	}
+	if len(scopes) == 0 {
+		return nil, refuse(NoScopesLeft)
+	}
+	t := s.newToken(client, scopes)
+	if s.cfg.Policy.Release >= 46 {
+		t.subject = s.cfg.Policy.IssuedSubject(client.OwnerID)
+	}
+	return t, nil
+}
+
+func (s *Server) newToken(client *Consumer, scopes []string) *issuedToken {
+	now := s.now()
+	return &issuedToken{
+		client: client, scopes: distinct(scopes), issued: now, expires: ends(now, s.cfg.Lifetimes.AccessToken),
+	}
+}
+
+// approval finds the acceptance of a user for an app: that of this wiki, or of the
+// app's wiki, comes first, then the one for all wikis. It has the app's version.
+func (s *Server) approval(ctx context.Context, client *Consumer, userID uint64) (*Acceptance, *Refusal) {
+	if userID == 0 {
+		return nil, refuse(ApprovalMissing)
+	}
+	all, err := s.tables.Acceptances(ctx, userID, client.ID)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	for _, wiki := range []string{s.cfg.Policy.Wiki, "*"} {
+		i := slices.IndexFunc(all, func(a Acceptance) bool { return a.Wiki == wiki && a.Version == client.Version })
+		if i >= 0 {
+			return &all[i], nil
+		}
+	}
+	return nil, refuse(ApprovalMissing)
+}
+
+// userMayLogIn refuses a user who is unknown, not attached, locked or blocked.
+func (s *Server) userMayLogIn(ctx context.Context, userID uint64) *Refusal {
+	u, err := s.tables.UserByID(ctx, userID)
+	if err != nil {
+		return unavailable(err)
+	}
+	if !s.mayLogIn(u) {
+		return refuse(UserNotUsable)
+	}
+	return nil
+}
+
+func (s *Server) mayLogIn(u *User) bool {
+	return u != nil && u.Attached && u.Local && !u.Locked &&
+		(!s.cfg.Policy.BlockDisablesLogin || !u.Blocked.After(s.now()))
+}
+
+func (s *Server) coversWiki(wiki string) bool { return wiki == "*" || wiki == s.cfg.Policy.Wiki }
+
+// tokenResponse is the answer of RFC 6749 section 5.1, in MediaWiki's order.
+type tokenResponse struct {
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	AccessToken  string `json:"access_token"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+}
+
+// tokenAnswer signs the token and answers with it. Its row is committed already.
+func (s *Server) tokenAnswer(t *issuedToken, kind EventKind) Answer {
+	out := tokenResponse{TokenType: "Bearer", ExpiresIn: t.expires.Unix() - s.now().Unix()}
+	var err error
+	if out.AccessToken, err = signRS256(s.cfg.PrivateKey, t.claims(s.cfg.Issuer)); err != nil {
+		return s.refuseToken(unavailable(err), t.client.Key, t.userID)
+	}
+	if !t.withoutRefresh {
+		out.RefreshToken, err = s.sealer.seal(sealRefresh, refreshToken{
+			Client: t.client.Key, JTI: t.JTI, Next: newJTI(family(t.JTI)), Scopes: t.scopes, UserID: t.userID,
+			Expires: ends(t.issued, s.cfg.Lifetimes.RefreshToken),
+		})
+		if err != nil {
+			return s.refuseToken(unavailable(err), t.client.Key, t.userID)
+		}
+	}
+	a := jsonAnswer(200, out)
+	a.ContentType = "application/json; charset=UTF-8"
+	a.Event = Event{Kind: kind, Endpoint: AccessToken, ConsumerKey: t.client.Key, UserID: t.userID}
+	return a
+}
+
+// claims are the claims of an access token, in MediaWiki's order and types.
+func (t *issuedToken) claims(issuer string) []claim {
+	issued := microseconds(t.issued)
+	return []claim{
+		{"aud", t.client.Key},
+		{"jti", t.JTI},
+		{"iat", issued},
+		{"nbf", issued},
+		{"exp", microseconds(t.expires)},
+		{"sub", t.subject},
+		{"iss", issuer},
+		{"scopes", t.scopes},
+	}
+}
+
+// ends returns the end of a life time.
+func ends(from time.Time, life time.Duration) time.Time {
+	if life == Infinite {
+		return from.AddDate(1000, 0, 0)
+	}
+	return from.Add(life)
+}
+
+// requestedScopes reads the scope of a request: what the client asks for of what
+// it is registered for, in its own order. None, or an empty one, is all.
+func (s *Server) requestedScopes(client *Consumer, form params) ([]string, *Refusal) {
+	asked := strings.Fields(strings.NewReplacer("\t", " ", "\n", " ").Replace(form["scope"]))
+	if len(asked) == 0 {
+		return client.Grants.Names, nil
+	}
+	for _, scope := range asked {
+		if _, known := s.cfg.Grants[scope]; !known && scope != defaultScope {
+			return nil, &Refusal{Reason: UnknownScope, Detail: scope}
+		}
+	}
+	scopes := intersect(asked, client.Grants)
+	if len(scopes) == 0 {
+		return nil, refuse(NoScopesLeft)
+	}
+	return scopes, nil
+}
+
+// defaultScope is the name of MediaWiki's marker for all grants of an app. It is
+// known, and grants nothing by itself.
+const defaultScope = "#default"
+
+// narrowed reads the scope of a refresh: at most what the token has.
+func (s *Server) narrowed(has []string, form params) ([]string, *Refusal) {
+	asked := strings.Fields(form["scope"])
+	if len(asked) == 0 {
+		return has, nil
+	}
+	for _, scope := range asked {
+		if !slices.Contains(has, scope) {
+			return nil, &Refusal{Reason: UnknownScope, Detail: scope}
+		}
+	}
+	return asked, nil
+}
+
+// intersect returns the names that the list holds, in their order.
+func intersect(names []string, list GrantList) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !list.Has(name) })
+}
+
+// distinct returns the names in their order, each once.
+func distinct(names []string) []string {
+	out := make([]string, 0, len(names))
+	for _, name := range names {
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// isPKCE reports whether a text is a code verifier or challenge: 43 to 128 of the
+// unreserved characters (RFC 7636 section 4.1).
+func isPKCE(s string) bool {
+	return len(s) >= 43 && len(s) <= 128 && !strings.ContainsFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~", r))
+	})
+}
+
+// challengeOf returns the code challenge of a verifier (RFC 7636 section 4.6).
+func challengeOf(verifier string, plain bool) string {
+	if plain {
+		return verifier
+	}
+	sum := sha256.Sum256([]byte(verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
