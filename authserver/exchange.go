@@ -43,15 +43,12 @@ func newJTI(family string) string { return family + randomHex(familySize/2) }
 func family(jti string) string { return jti[:min(familySize, len(jti))] }
 
 // exchangeCode answers grant_type=authorization_code (RFC 6749 section 4.1.3).
-func (s *Server) exchangeCode(ctx context.Context, client *Consumer, form params) Answer {
-	c, refusal := s.readCode(client, form)
-	if refusal != nil {
+func (s *Server) exchangeCode(ctx context.Context, client *Consumer, x *tokenRequest) Answer {
+	c := &x.code
+	if refusal := s.checkCode(client, x); refusal != nil {
 		return s.refuseToken(refusal, client.Key, c.UserID)
 	}
-	// Requests that are here with the same code at the same time are one client's
-	// hurry. A later one is a replay, and ends the whole authorization.
-	flight := s.codes.enter(c.JTI)
-	defer s.codes.leave(c.JTI, flight)
+	flight := x.flight
 	flight.Lock()
 	defer flight.Unlock()
 
@@ -60,7 +57,7 @@ func (s *Server) exchangeCode(ctx context.Context, client *Consumer, form params
 		return s.refuseToken(unavailable(err), client.Key, c.UserID)
 	}
 	if used != nil {
-		return s.replayed(ctx, client, &c, flight.issued)
+		return s.replayed(ctx, client, c, flight.issued)
 	}
 	t, refusal := s.userToken(ctx, client, c.UserID, c.Scopes, true)
 	if refusal != nil {
@@ -70,7 +67,7 @@ func (s *Server) exchangeCode(ctx context.Context, client *Consumer, form params
 	err = s.tables.IssueToken(ctx, t.row(), t.acceptance)
 	switch {
 	case errors.Is(err, ErrTokenExists):
-		return s.replayed(ctx, client, &c, flight.issued)
+		return s.replayed(ctx, client, c, flight.issued)
 	case err != nil:
 		return s.refuseToken(issueRefusal(err), client.Key, c.UserID)
 	}
@@ -93,50 +90,49 @@ func (s *Server) replayed(ctx context.Context, client *Consumer, c *code, simult
 	return a
 }
 
-// readCode opens the code of a request and holds it against the client, the
-// redirect URI and the verifier, in MediaWiki's order.
-func (s *Server) readCode(client *Consumer, form params) (c code, refusal *Refusal) {
-	sealed, sent := form.get("code")
-	if !sent {
-		return c, &Refusal{Reason: InvalidParameter, Detail: "code"}
-	}
-	if s.sealer.open(sealCode, sealed, &c) != nil {
-		return code{}, refuse(CodeUnreadable)
-	}
-	uri, uriSent := form.get("redirect_uri")
+// checkCode holds a code against the client, the redirect URI and the verifier, in
+// MediaWiki's order.
+func (s *Server) checkCode(client *Consumer, x *tokenRequest) *Refusal {
+	c := &x.code
+	uri, uriSent := x.form.get("redirect_uri")
+	_, sent := x.form.get("code")
 	switch {
+	case !sent:
+		return &Refusal{Reason: InvalidParameter, Detail: "code"}
+	case x.flight == nil:
+		return refuse(CodeUnreadable)
 	case !s.now().Before(c.Expires):
-		return c, refuse(CodeExpired)
+		return refuse(CodeExpired)
 	case c.Client != client.Key:
-		return c, refuse(CodeOfOtherClient)
+		return refuse(CodeOfOtherClient)
 	case c.RedirectURI != nil && !uriSent:
-		return c, &Refusal{Reason: InvalidParameter, Detail: "redirect_uri"}
+		return &Refusal{Reason: InvalidParameter, Detail: "redirect_uri"}
 	case uriSent != (c.RedirectURI != nil) || uriSent && uri != *c.RedirectURI:
-		return c, refuse(WrongRedirectURI)
+		return refuse(WrongRedirectURI)
 	}
-	verifier, verifierSent := form.get("code_verifier")
+	verifier, verifierSent := x.form.get("code_verifier")
 	switch {
 	case c.Challenge == "" && verifierSent:
-		return c, refuse(SuperfluousVerifier)
+		return refuse(SuperfluousVerifier)
 	case c.Challenge == "":
-		return c, nil
+		return nil
 	case !verifierSent:
-		return c, &Refusal{Reason: InvalidParameter, Detail: "code_verifier"}
+		return &Refusal{Reason: InvalidParameter, Detail: "code_verifier"}
 	case !isPKCE(verifier):
-		return c, refuse(MalformedVerifier)
+		return refuse(MalformedVerifier)
 	case !sameSecret(challengeOf(verifier, c.Plain), c.Challenge):
-		return c, refuse(WrongCodeVerifier)
+		return refuse(WrongCodeVerifier)
 	}
-	return c, nil
+	return nil
 }
 
 // exchangeRefresh answers grant_type=refresh_token (RFC 6749 section 6).
-func (s *Server) exchangeRefresh(ctx context.Context, client *Consumer, form params) Answer {
-	r, refusal := s.readRefresh(client, form)
+func (s *Server) exchangeRefresh(ctx context.Context, client *Consumer, x *tokenRequest) Answer {
+	r, refusal := s.readRefresh(client, x.form)
 	if refusal != nil {
 		return s.refuseToken(refusal, client.Key, r.UserID)
 	}
-	scopes, refusal := s.narrowed(r.Scopes, form)
+	scopes, refusal := s.narrowed(r.Scopes, x.form)
 	if refusal != nil {
 		return s.refuseToken(refusal, client.Key, r.UserID)
 	}
@@ -194,8 +190,8 @@ func (s *Server) readRefresh(client *Consumer, form params) (r refreshToken, ref
 
 // exchangeCredentials answers grant_type=client_credentials (RFC 6749 section 4.4).
 // An owner-only client acts for its owner, with all its grants.
-func (s *Server) exchangeCredentials(ctx context.Context, client *Consumer, form params) Answer {
-	scopes, refusal := s.requestedScopes(client, form)
+func (s *Server) exchangeCredentials(ctx context.Context, client *Consumer, x *tokenRequest) Answer {
+	scopes, refusal := s.requestedScopes(client, x.form)
 	if refusal != nil {
 		return s.refuseToken(refusal, client.Key, 0)
 	}
@@ -224,6 +220,14 @@ func issueRefusal(err error) *Refusal {
 	return unavailable(err)
 }
 
+// tokenRequest is a request to the token endpoint.
+type tokenRequest struct {
+	form params
+	// code is what the request's code carries. flight is nil if it cannot be read.
+	code   code
+	flight *exchangeFlight
+}
+
 // accessToken answers the token endpoint. The body is a form, as RFC 6749 section
 // 4.1.3 says: parameters of the query, multipart and JSON are not looked at.
 func (s *Server) accessToken(ctx context.Context, r Request) Answer {
@@ -234,19 +238,28 @@ func (s *Server) accessToken(ctx context.Context, r Request) Answer {
 	if refusal != nil {
 		return s.refuseToken(refusal, "", 0)
 	}
-	exchange, known := map[string]func(context.Context, *Consumer, params) Answer{
+	x := &tokenRequest{form: form}
+	grantType := form["grant_type"]
+	exchange, known := map[string]func(context.Context, *Consumer, *tokenRequest) Answer{
 		grantCode:        s.exchangeCode,
 		grantRefresh:     s.exchangeRefresh,
 		grantCredentials: s.exchangeCredentials,
-	}[form["grant_type"]]
+	}[grantType]
 	if !known {
 		return s.refuseToken(&Refusal{Reason: InvalidParameter, Detail: "grant_type"}, "", 0)
+	}
+	// Requests that are at hand with the same code at the same time are one client's
+	// hurry, so they are noted before anything is waited for. A later one is a
+	// replay, and ends the whole authorization.
+	if grantType == grantCode && s.sealer.open(sealCode, form["code"], &x.code) == nil {
+		x.flight = s.codes.enter(x.code.JTI)
+		defer s.codes.leave(x.code.JTI, x.flight)
 	}
 	credentials, refusal := readClient(r.HTTP.Header, form)
 	if refusal != nil {
 		return s.refuseToken(refusal, credentials.id, 0)
 	}
-	client, refusal := s.authenticate(ctx, credentials, form["grant_type"], form)
+	client, refusal := s.authenticate(ctx, credentials, grantType, form)
 	if refusal != nil {
 		a := s.refuseToken(refusal, credentials.id, 0)
 		if refusal.Reason == ClientAuthFailed {
@@ -257,5 +270,5 @@ func (s *Server) accessToken(ctx context.Context, r Request) Answer {
 	if s.cfg.ReadOnly {
 		return s.refuseToken(refuse(ReadOnly), client.Key, 0)
 	}
-	return exchange(ctx, client, form)
+	return exchange(ctx, client, x)
 }
