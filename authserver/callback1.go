@@ -1,0 +1,87 @@
+package authserver
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// outOfBand is the callback of an app that cannot be redirected to (RFC 5849
+// section 2.1).
+const outOfBand = "oob"
+
+// urlSchemes are the schemes of $wgUrlProtocols that are followed by "//". Up to
+// MediaWiki 1.46 no other scheme can be the callback of a request.
+var urlSchemes = []string{
+	"ftp", "ftps", "git", "gopher", "http", "https", "irc", "ircs", "mms", "nntp", "redis", "sftp", "ssh", "svn", "telnet", "worldwind",
+}
+
+// callbackAllowed reports whether an app may ask at /initiate to be called back
+// there: "oob", or where the app's registration allows it, a URL that begins with
+// the registered one.
+func (s *Server) callbackAllowed(c *Consumer, callback string) bool {
+	if callback == outOfBand {
+		return true
+	}
+	if !c.CallbackIsPrefix || !redirectable(callback) {
+		return false
+	}
+	anyScheme := s.cfg.Policy.Release >= 47
+	asked, ok := parseCallback(callback, anyScheme)
+	registered, okRegistered := parseCallback(c.CallbackURL, anyScheme)
+	return ok && okRegistered && asked.extends(&registered)
+}
+
+// callbackURL is a callback in the parts that are compared. Its fragment never
+// counts.
+type callbackURL struct {
+	scheme, host      string
+	port              int // 0: none
+	path, query       string
+	hasPath, hasQuery bool
+}
+
+// parseCallback splits a URL as PHP's parse_url does.
+func parseCallback(text string, anyScheme bool) (u callbackURL, ok bool) {
+	scheme, rest, found := strings.Cut(text, "://")
+	u.scheme = strings.ToLower(scheme)
+	if !found || !isScheme(scheme) || !anyScheme && !slices.Contains(urlSchemes, u.scheme) {
+		return u, false
+	}
+	rest, _, _ = strings.Cut(rest, "#")
+	rest, u.query, u.hasQuery = strings.Cut(rest, "?")
+	authority := rest
+	if slash := strings.IndexByte(rest, '/'); slash >= 0 {
+		authority, u.path, u.hasPath = rest[:slash], rest[slash:], true
+	}
+	if strings.Contains(authority, "@") {
+		return u, false
+	}
+	u.host = authority
+	if colon := strings.LastIndexByte(authority, ':'); colon > strings.LastIndexByte(authority, ']') {
+		port, err := strconv.ParseUint(authority[colon+1:], 10, 16)
+		if err != nil || port == 0 {
+			return u, false
+		}
+		u.host, u.port = authority[:colon], int(port)
+	}
+	return u, u.host != ""
+}
+
+// anyPort is the registered port that stands for every port, from MediaWiki 1.36
+// on.
+const anyPort = 1
+
+// extends reports whether a callback is the registered one or begins with it.
+func (u *callbackURL) extends(registered *callbackURL) bool {
+	switch {
+	case u.scheme != registered.scheme && (registered.scheme != "http" || u.scheme != "https"),
+		u.host != registered.host,
+		u.port != registered.port && registered.port != anyPort:
+		return false
+	case registered.hasPath && registered.hasQuery && u.path != registered.path,
+		registered.hasPath && !strings.HasPrefix(u.path, registered.path):
+		return false
+	}
+	return !registered.hasQuery || u.hasQuery && strings.HasPrefix(u.query, registered.query)
+}

@@ -1,0 +1,146 @@
+package authserver
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+func TestSeal(t *testing.T) {
+	key := func(c string) []byte { return []byte(strings.Repeat(c, sealKeySize)) }
+	old, err := newSealer([][]byte{key("a")}, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := old.seal(sealCode, code{Client: "c", UserID: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotated, _ := newSealer([][]byte{key("b"), key("a")}, "x")
+	var c code
+	if err := rotated.open(sealCode, sealed, &c); err != nil || c.UserID != 7 {
+		t.Errorf("after a rotation: %+v, %v", c, err)
+	}
+	other, _ := newSealer([][]byte{key("a")}, "y")
+	stranger, _ := newSealer([][]byte{key("b")}, "x")
+	for name, err := range map[string]error{
+		"another purpose": old.open(sealRefresh, sealed, &c),
+		"another scope":   other.open(sealCode, sealed, &c),
+		"another key":     stranger.open(sealCode, sealed, &c),
+		"cut off":         old.open(sealCode, sealed[:len(sealed)-1], &c),
+		"empty":           old.open(sealCode, "", &c),
+		"huge":            old.open(sealCode, strings.Repeat("A", maxSealed+1), &c),
+	} {
+		if !errors.Is(err, errSealed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for i := range len(sealed) {
+		flipped := []byte(sealed)
+		flipped[i] ^= 1
+		if old.open(sealCode, string(flipped), &c) == nil {
+			t.Fatalf("opened with byte %d changed", i)
+		}
+	}
+	if again, _ := old.seal(sealCode, code{Client: "c", UserID: 7}); again == sealed {
+		t.Error("two seals of one value are the same")
+	}
+	if _, err := newSealer([][]byte{key("a")[:31]}, ""); err == nil {
+		t.Error("a short key is taken")
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	s, err := newSealer([][]byte{[]byte(strings.Repeat("k", sealKeySize))}, "x")
+	if err != nil {
+		f.Fatal(err)
+	}
+	sealed, _ := s.seal(sealCode, code{})
+	for _, seed := range []string{"", "xyz", sealed, sealed[1:], strings.ToUpper(sealed)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var c code
+		if text != sealed && s.open(sealCode, text, &c) == nil {
+			t.Errorf("opened %q", text)
+		}
+	})
+}
+
+func FuzzParams(f *testing.F) {
+	for _, seed := range []string{"", "a=1&b=2", "a=1&a=2", "a[]=1", "a=%zz", "=x", "&&&", "a", "a=b=c", "a=+%2B", "a%5B%5D=1", "%61=1&a=2"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		p, err := parseParams(raw)
+		if err != nil {
+			return
+		}
+		if len(p) > strings.Count(raw, "&")+1 {
+			t.Errorf("%q: %d parameters", raw, len(p))
+		}
+		for name := range p {
+			if strings.Contains(name, "[") {
+				t.Errorf("%q: the list %q was taken", raw, name)
+			}
+		}
+	})
+}
+
+func TestParams(t *testing.T) {
+	for raw, repeated := range map[string]string{
+		"a=1&a=2": "a", "%61=1&a=2": "a", "state[]=x": "state", "b=%zz": "b",
+	} {
+		_, err := parseParams(raw)
+		if e, ok := errors.AsType[*paramError](err); !ok || e.name != repeated {
+			t.Errorf("%q: %v", raw, err)
+		}
+	}
+	var many strings.Builder
+	for i := range maxParams + 1 {
+		fmt.Fprintf(&many, "p%d=&", i)
+	}
+	if _, err := parseParams(many.String()); !errors.Is(err, errTooManyParams) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestGrantList(t *testing.T) {
+	for raw, want := range map[string][2]string{
+		`["useoauth","editpage"]`:         {`["basic","editpage"]`, `["useoauth","editpage"]`},
+		`{"0":"useoauth","2":"editpage"}`: {`{"0":"basic","2":"editpage"}`, `{"0":"useoauth","2":"editpage"}`},
+		`{"0":"authonly"}`:                {`["mwoauth-authonly"]`, `["authonly"]`},
+		`[]`:                              {`[]`, `[]`},
+	} {
+		g, ok := ParseGrantList([]byte(raw))
+		shown, err := g.MarshalJSON()
+		if !ok || err != nil || string(shown) != want[0] || g.Stored() != want[1] {
+			t.Errorf("%s: %t, %s, %s", raw, ok, shown, g.Stored())
+		}
+	}
+	if _, ok := ParseGrantList([]byte(`"useoauth"`)); ok {
+		t.Error("a text is taken for a list")
+	}
+}
+
+func TestMicroseconds(t *testing.T) {
+	for nano, want := range map[int]rawJSON{123456789: "7.123456", 100_000_000: "7.1", 0: "7.000001", 999: "7.000001"} {
+		if got := microseconds(time.Unix(7, int64(nano))); got != want {
+			t.Errorf("%d ns: %s, want %s", nano, got, want)
+		}
+	}
+}
+
+// The access token names its user as the release does.
+func TestSubjectByRelease(t *testing.T) {
+	for release, want := range map[validator.Release]string{45: "7", 46: "mw:local:enwiki:7"} {
+		p := validator.Policy{Wiki: "enwiki", Release: release}
+		if got := p.IssuedSubject(7); got != want {
+			t.Errorf("release %v: %q, want %q", release, got, want)
+		}
+	}
+}
