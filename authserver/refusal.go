@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // Refusal is why a request is refused: a row of the catalogue, and what its
@@ -14,6 +17,11 @@ type Refusal struct {
 	Detail string
 	// UserID fills the hint of a client that a user may not use.
 	UserID uint64
+	// App fills the text of a refusal of OAuth 1.0a.
+	App *Consumer
+	// Protocol is the reason within a ProtocolError, and Now the server's time.
+	Protocol validator.Reason
+	Now      time.Time
 	// Err is the cause of an Unavailable, for the operator and nobody else.
 	Err error
 }
@@ -72,6 +80,29 @@ const (
 	VisitorMayNotLogIn
 	PageMethod
 
+	// OAuth 1.0a.
+	ProtocolError
+	WrongAddress
+	TooManyRequests
+	CallbackNotOOB
+	CallbackNotPrefix
+	BadRequestToken
+	BadVerifier
+	AccessTokenNotFound
+	IdentifyNotApproved
+	IdentifyBlockedUser
+	IdentifyUnknownUser
+	IdentifyWrongWiki
+	VerifierMissing
+	UnknownAction
+	RequestTokenNotFound
+	AppNotUsable
+	UnknownApp
+	RequestTokenUsed
+	OwnerOnlyApp
+	AppWithoutKey
+	AppOfOtherVersion
+
 	numReasons
 )
 
@@ -84,6 +115,10 @@ type row struct {
 	text   string
 	// hint may hold one verb for Refusal.Detail.
 	hint string
+	// key is MediaWiki's message key, and e its code E001 to E012. In the text of
+	// such a message, $app and $key stand for the app.
+	key string
+	e   eCode
 }
 
 // Texts of the library that MediaWiki's extension uses.
@@ -97,6 +132,8 @@ const (
 	invalidScopeText   = "The requested scope is invalid, unknown, or malformed"
 	accessDeniedText   = "The resource owner or authorization server denied the request."
 	unavailableText    = "The authorization server is temporarily unable to handle the request. Try again later."
+	wentWrongText      = "Sorry, something went wrong connecting this application."
+	contactText        = "Contact the application author for help."
 	readOnlyText       = "The OAuth database is temporarily locked. Please try again in a few minutes."
 )
 
@@ -112,42 +149,99 @@ const (
 var catalogue = [numReasons]row{
 	NoReason: {name: "none"},
 
-	InvalidParameter:         {"invalid_parameter", invalidRequest, 400, invalidRequestText, "Check the `%s` parameter"},
-	SeveralClientCredentials: {"several_client_credentials", invalidRequest, 400, invalidRequestText, "Authenticate the client in one way only"},
-	ClientAuthFailed:         {"client_authentication_failed", invalidClient, 401, invalidClientText, ""},
-	CodeUnreadable:           {"code_unreadable", invalidRequest, 400, invalidRequestText, "Cannot decrypt the authorization code"},
-	CodeExpired:              {"code_expired", invalidRequest, 400, invalidRequestText, "Authorization code has expired"},
-	CodeUsed:                 {"code_used", invalidRequest, 400, invalidRequestText, "Authorization code has been revoked"},
-	CodeOfOtherClient:        {"code_of_other_client", invalidRequest, 400, invalidRequestText, "Authorization code was not issued to this client"},
-	WrongRedirectURI:         {"wrong_redirect_uri", invalidRequest, 400, invalidRequestText, "Invalid redirect URI"},
-	MalformedVerifier:        {"malformed_code_verifier", invalidRequest, 400, invalidRequestText, "Code Verifier must follow the specifications of RFC-7636."},
-	WrongCodeVerifier:        {"wrong_code_verifier", invalidGrant, 400, invalidGrantText, "Failed to verify `code_verifier`."},
-	SuperfluousVerifier:      {"superfluous_code_verifier", invalidRequest, 400, invalidRequestText, "code_verifier received when no code_challenge is present"},
-	RefreshUnreadable:        {"refresh_token_unreadable", invalidRequest, 401, invalidRefreshText, "Cannot decrypt the refresh token"},
-	RefreshOfOtherClient:     {"refresh_token_of_other_client", invalidRequest, 401, invalidRefreshText, "Token is not linked to client"},
-	RefreshExpired:           {"refresh_token_expired", invalidRequest, 401, invalidRefreshText, "Token has expired"},
-	RefreshUsed:              {"refresh_token_used", invalidRequest, 401, invalidRefreshText, "Token has been revoked"},
-	UnknownScope:             {"unknown_scope", invalidScope, 400, invalidScopeText, "Check the `%s` scope"},
-	NoScopesLeft:             {"no_scopes", invalidScope, 400, invalidScopeText, "None of the scopes may be granted"},
-	ClientNotUsable:          {"client_not_usable", accessDenied, 401, accessDeniedText, "Client %s is not usable by user with ID %d"},
-	UserNotUsable:            {"user_not_usable", accessDenied, 401, accessDeniedText, "The user does not exist here, or may not log in"},
-	ApprovalMissing:          {"approval_missing", invalidGrant, 400, invalidGrantText, "The user's approval is gone, or does not cover the scopes"},
-	OwnerOnlyToken:           {"owner_only_token", invalidGrant, 400, invalidGrantText, "The client may be used by its owner only"},
-	ReadOnly:                 {"read_only", tryLater, 503, readOnlyText, ""},
-	ServiceUnavailable:       {"unavailable", tryLater, 503, unavailableText, ""},
+	InvalidParameter:         of2("invalid_parameter", invalidRequest, 400, invalidRequestText, "Check the `%s` parameter"),
+	SeveralClientCredentials: of2("several_client_credentials", invalidRequest, 400, invalidRequestText, "Authenticate the client in one way only"),
+	ClientAuthFailed:         of2("client_authentication_failed", invalidClient, 401, invalidClientText, ""),
+	CodeUnreadable:           of2("code_unreadable", invalidRequest, 400, invalidRequestText, "Cannot decrypt the authorization code"),
+	CodeExpired:              of2("code_expired", invalidRequest, 400, invalidRequestText, "Authorization code has expired"),
+	CodeUsed:                 of2("code_used", invalidRequest, 400, invalidRequestText, "Authorization code has been revoked"),
+	CodeOfOtherClient:        of2("code_of_other_client", invalidRequest, 400, invalidRequestText, "Authorization code was not issued to this client"),
+	WrongRedirectURI:         of2("wrong_redirect_uri", invalidRequest, 400, invalidRequestText, "Invalid redirect URI"),
+	MalformedVerifier:        of2("malformed_code_verifier", invalidRequest, 400, invalidRequestText, "Code Verifier must follow the specifications of RFC-7636."),
+	WrongCodeVerifier:        of2("wrong_code_verifier", invalidGrant, 400, invalidGrantText, "Failed to verify `code_verifier`."),
+	SuperfluousVerifier:      of2("superfluous_code_verifier", invalidRequest, 400, invalidRequestText, "code_verifier received when no code_challenge is present"),
+	RefreshUnreadable:        of2("refresh_token_unreadable", invalidRequest, 401, invalidRefreshText, "Cannot decrypt the refresh token"),
+	RefreshOfOtherClient:     of2("refresh_token_of_other_client", invalidRequest, 401, invalidRefreshText, "Token is not linked to client"),
+	RefreshExpired:           of2("refresh_token_expired", invalidRequest, 401, invalidRefreshText, "Token has expired"),
+	RefreshUsed:              of2("refresh_token_used", invalidRequest, 401, invalidRefreshText, "Token has been revoked"),
+	UnknownScope:             of2("unknown_scope", invalidScope, 400, invalidScopeText, "Check the `%s` scope"),
+	NoScopesLeft:             of2("no_scopes", invalidScope, 400, invalidScopeText, "None of the scopes may be granted"),
+	ClientNotUsable:          of2("client_not_usable", accessDenied, 401, accessDeniedText, "Client %s is not usable by user with ID %d"),
+	UserNotUsable:            of2("user_not_usable", accessDenied, 401, accessDeniedText, "The user does not exist here, or may not log in"),
+	ApprovalMissing:          of2("approval_missing", invalidGrant, 400, invalidGrantText, "The user's approval is gone, or does not cover the scopes"),
+	OwnerOnlyToken:           of2("owner_only_token", invalidGrant, 400, invalidGrantText, "The client may be used by its owner only"),
+	ReadOnly: {
+		name: "read_only", code: tryLater, status: 503, text: readOnlyText, key: "mwoauth-db-readonly",
+	},
+	ServiceUnavailable: of2("unavailable", tryLater, 503, unavailableText, ""),
 
-	UserDenied: {"user_denied", accessDenied, 401, accessDeniedText, ""},
+	UserDenied: of2("user_denied", accessDenied, 401, accessDeniedText, ""),
 
-	TokenMissing:    {"token_missing", accessDenied, 401, accessDeniedText, `Missing "Authorization" header`},
-	TokenMalformed:  {"token_malformed", accessDenied, 401, accessDeniedText, "The JWT string must have two dots"},
-	TokenUnverified: {"token_unverified", accessDenied, 401, accessDeniedText, "Access token could not be verified"},
-	TokenRevoked:    {"token_revoked", accessDenied, 401, accessDeniedText, "Access token has been revoked"},
+	TokenMissing:    of2("token_missing", accessDenied, 401, accessDeniedText, `Missing "Authorization" header`),
+	TokenMalformed:  of2("token_malformed", accessDenied, 401, accessDeniedText, "The JWT string must have two dots"),
+	TokenUnverified: of2("token_unverified", accessDenied, 401, accessDeniedText, "Access token could not be verified"),
+	TokenRevoked:    of2("token_revoked", accessDenied, 401, accessDeniedText, "Access token has been revoked"),
 
-	NotSignedIn:        {"not_signed_in", accessDenied, 401, "You are not signed in.", ""},
-	VisitorUnknown:     {"visitor_unknown", accessDenied, 403, "Your account does not exist on this wiki.", ""},
-	VisitorMismatch:    {"visitor_mismatch", accessDenied, 403, "Your session names another account than this wiki does.", ""},
-	VisitorMayNotLogIn: {"visitor_may_not_log_in", accessDenied, 403, "Your account is locked or blocked.", ""},
-	PageMethod:         {"method_not_allowed", invalidRequest, 405, invalidRequestText, ""},
+	NotSignedIn: of2("not_signed_in", accessDenied, 401, "You are not signed in.", ""),
+	VisitorUnknown: {
+		name: "visitor_unknown", code: accessDenied, status: 403, text: "Your account does not exist on this wiki.",
+		key: "mwoauthserver-invalid-user", e: eCode{"No central account", "E008"},
+	},
+	VisitorMismatch: of2("visitor_mismatch", accessDenied, 403, "Your session names another account than this wiki does.", ""),
+	VisitorMayNotLogIn: {
+		name: "visitor_may_not_log_in", code: accessDenied, status: 403, text: "Your account is locked or blocked.",
+		key: "mwoauthserver-insufficient-rights", e: eCode{"Insufficient rights", "E007"},
+	},
+	PageMethod: of2("method_not_allowed", invalidRequest, 405, invalidRequestText, ""),
+
+	ProtocolError:   of1("protocol_error", "mwoauth-oauth-exception", "An error occurred in the OAuth protocol.", eCode{}),
+	WrongAddress:    of1("address_not_allowed", "mwoauthdatastore-bad-source-ip", "The request came from an invalid IP address.", eCode{}),
+	TooManyRequests: of1("nonce_share_used_up", "mwoauth-oauth-exception", "Too many requests by this app.", eCode{}),
+	CallbackNotOOB: of1("callback_not_oob", "mwoauth-callback-not-oob",
+		`oauth_callback must be set, and must be set to "oob" (case-sensitive)`, eCode{}),
+	CallbackNotPrefix: of1("callback_not_prefix", "mwoauth-callback-not-oob-or-prefix",
+		`oauth_callback must be set, and must be set to "oob" (case-sensitive), or the configured callback must be a prefix of the supplied callback.`, eCode{}),
+	BadRequestToken: of1("request_token_not_approved", "mwoauthdatastore-bad-token", "No token was found matching your request.", eCode{}),
+	BadVerifier:     of1("wrong_verifier", "mwoauthdatastore-bad-verifier", "The verification code provided was not valid.", eCode{}),
+	AccessTokenNotFound: of1("access_token_not_found", "mwoauthdatastore-access-token-not-found",
+		"No approved grant was found for that authorization token.", eCode{}),
+	IdentifyNotApproved: of1("app_not_approved", "mwoauth-invalid-authorization-not-approved",
+		`The app that you are trying to connect seems to be set up incorrectly. Contact the author of "$app" for help.`, eCode{}),
+	IdentifyBlockedUser: of1("user_blocked", "mwoauth-invalid-authorization-blocked-user",
+		"The authorization headers in your request are for a user who is blocked", eCode{}),
+	IdentifyUnknownUser: of1("user_unknown", "mwoauth-invalid-authorization-invalid-user",
+		"The authorization headers in your request are for a user that does not exist here", eCode{}),
+	IdentifyWrongWiki: of1("wrong_wiki", "mwoauth-invalid-authorization-wrong-wiki",
+		"The authorization headers in your request are not valid for this wiki", eCode{}),
+
+	VerifierMissing: of1("verifier_missing", "mwoauth-bad-request-missing-params", wentWrongText+" "+contactText,
+		eCode{"Missing parameters", "E001"}),
+	UnknownAction: of1("unknown_action", "mwoauth-bad-request-invalid-action",
+		"Sorry, something went wrong, you'll need to contact the application author for help with this.", eCode{"Unknown URL", "E002"}),
+	RequestTokenNotFound: of1("request_token_not_found", "mwoauthdatastore-request-token-not-found",
+		wentWrongText+"\nGo back and try to connect your account again, or contact the application author.", eCode{"OAuth token not found", "E004"}),
+	AppNotUsable: of1("app_not_usable", "mwoauthserver-bad-consumer",
+		`"$app" is not approved as a Connected App. `+contactText, eCode{"Connected OAuth app not approved", "E005"}),
+	UnknownApp: of1("unknown_app", "mwoauthserver-bad-consumer-key", wentWrongText, eCode{"Unknown OAuth key", "E006"}),
+	RequestTokenUsed: of1("request_token_used", "mwoauthdatastore-request-token-already-used",
+		"This request has already been completed and cannot be resubmitted.\nGo back to the application and try to connect your account again, "+
+			"or contact the application author.", eCode{"OAuth token already used", "E009"}),
+	OwnerOnlyApp: of1("owner_only_app", "mwoauthserver-consumer-owner-only",
+		`"$app" is an owner-only Connected App. To fetch the access token, see [[Special:OAuthConsumerRegistration/update/$key]].`,
+		eCode{"Consumer is owner-only", "E010"}),
+	AppWithoutKey:     of1("app_without_key", "mwoauthserver-consumer-no-secret", wentWrongText, eCode{"Consumer has no secret key", "E011"}),
+	AppOfOtherVersion: of1("app_of_other_version", "mwoauthserver-bad-consumer-version", `"$app" does not use this version of OAuth. `+contactText, eCode{"Wrong OAuth version", "E012"}),
+}
+
+// of2 is a row of OAuth 2 or of our own pages.
+func of2(name, code string, status int, text, hint string) row {
+	return row{name: name, code: code, status: status, text: text, hint: hint}
+}
+
+// of1 is a row of OAuth 1.0a. Its status is that of a page for a person: machines
+// get 200, as from MediaWiki.
+func of1(name, key, text string, e eCode) row {
+	return row{name: name, code: invalidRequest, status: http.StatusBadRequest, text: text, key: key, e: e}
 }
 
 // String returns the reason's stable name.
@@ -190,3 +284,6 @@ func (s *Server) oauth2(r *Refusal) (code string, status int) {
 func escapeHTML(s string) string { return htmlEscaper.Replace(s) }
 
 var htmlEscaper = strings.NewReplacer("&", "&amp;", `"`, "&quot;", "'", "&#039;", "<", "&lt;", ">", "&gt;")
+
+// Code returns MediaWiki's code of the refusal, E001 to E012, or "".
+func (r *Refusal) Code() string { return catalogue[r.Reason].e.code }
