@@ -135,7 +135,7 @@ func TestStrangersLeavePlaces(t *testing.T) {
 		l.wait("stranger", 100, stranger, "192.0.2.1", 0)
 		l.drain(8)
 		if n := len(l.admitted); n != 0 {
-			t.Fatalf("%d strangers have places that known consumers need", n)
+			t.Errorf("%d strangers have places that known consumers need", n)
 		}
 		if name := l.next(stranger); name != "stranger" {
 			t.Errorf("the ninth: %s", name)
