@@ -1,8 +1,11 @@
 package authserver
 
 import (
+	"errors"
 	"net/http"
 	"strings"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // oauth2Error is the body of an OAuth 2 error (RFC 6749 section 5.2), in
@@ -112,10 +115,10 @@ func (s *Server) mark(changes ...Change) {
 // readForm reads the form of a request to the token endpoint. Anything but a form
 // is a form without parameters.
 func (s *Server) readForm(r Request) (params, *Refusal) {
-	if !isForm(r.HTTP.Header["Content-Type"]) || r.Sent.Form == nil {
+	if !isForm(r.HTTP.Header["Content-Type"]) || r.Sent.Body == nil {
 		return params{}, nil
 	}
-	body, err := r.Sent.Form(maxTokenForm)
+	body, err := r.Sent.Body(validator.BodyLimit{Size: maxTokenForm})
 	if err != nil {
 		return nil, bodyRefusal(err)
 	}
@@ -147,4 +150,9 @@ func isForm(lines []string) bool {
 }
 
 // bodyRefusal is the refusal of a body that could not be read.
-func bodyRefusal(error) *Refusal { return &Refusal{Reason: InvalidParameter} }
+func bodyRefusal(err error) *Refusal {
+	if errors.Is(err, validator.ErrBodiesBusy) {
+		return unavailable(err)
+	}
+	return &Refusal{Reason: InvalidParameter}
+}

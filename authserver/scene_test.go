@@ -294,7 +294,7 @@ func (s *scene) send(t testing.TB, e Endpoint, user, query string, form url.Valu
 	if user != "" {
 		r.Header.Set("X-Test-User", user)
 	}
-	return s.Serve(t.Context(), Request{Endpoint: e, HTTP: r, Sent: validator.FromHTTP(r)})
+	return s.Serve(t.Context(), Request{Endpoint: e, HTTP: r, Sent: validator.FromHTTP(httptest.NewRecorder(), r)})
 }
 
 // consent plays the browser: it asks for a code and presses a button of the page.
