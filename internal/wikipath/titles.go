@@ -91,6 +91,8 @@ func (t *titles) addForm(r *Request, pages *pageNames) bool {
 	case post && isPlainForm(r.Header):
 		form, err := r.Form(MaxForm)
 		return err == nil && t.addPairs(string(form), pages)
+	case !t.found:
+		return false // no other body names a title
 	default:
 		// The length of an empty body may be unknown.
 		_, err := r.Form(0)

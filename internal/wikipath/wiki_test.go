@@ -263,6 +263,12 @@ func TestNoFormIsReadElsewhere(t *testing.T) {
 		}
 		w.Endpoint(r)
 	}
+	r := post("/w/index.php", "", "Content-Type", "multipart/form-data; boundary=x")
+	r.Form = func(int64) ([]byte, error) {
+		t.Error("a body is read that cannot name the page")
+		return nil, nil
+	}
+	w.Endpoint(r)
 }
 
 // TestOtherPlaces shows that the settings say where the wiki is.
