@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -189,6 +190,22 @@ func TestRefusalsInTheFormatAskedFor(t *testing.T) {
 		body, err := io.ReadAll(response.Body)
 		if err != nil || response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != test.wantType || string(body) != test.want {
 			t.Errorf("%s %s %s: %d %q %s %v", test.method, test.query, test.body, response.StatusCode, response.Header.Get("Content-Type"), body, err)
+		}
+	}
+}
+
+// TestEarlyTokenInTheLog tells the operator by how much a bearer token came before its time, and says nothing of it
+// elsewhere.
+func TestEarlyTokenInTheLog(t *testing.T) {
+	for _, reason := range []validator.Reason{validator.TokenNotYetValid, validator.TokenExpired} {
+		d := deny(reason)
+		d.Early = 1250 * time.Millisecond
+		s := newShell(t, &Handler{}, d)
+		if _, err := s.serve(t, get("/")); err != nil {
+			t.Fatal(err)
+		}
+		if told := strings.Contains(s.logs.String(), `"early_by":1.25`); told != (reason == validator.TokenNotYetValid) {
+			t.Errorf("%v: %s", reason, s.logs)
 		}
 	}
 }

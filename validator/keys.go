@@ -16,7 +16,7 @@ type keyBounds struct{ minBits, maxBits, maxExponent int }
 
 var (
 	// Anybody can register an app. A check with the most expensive key that is
-	// allowed takes about four times as long as one with a key of 2048 bits.
+	// allowed takes at most eight times as long as one with 2048 bits and 65537.
 	consumerKeyBounds = keyBounds{1024, 4096, 65537}
 	// The operator configures these. crypto/x509 refuses exponents over 31 bits.
 	issuerKeyBounds = keyBounds{2048, 8192, math.MaxInt32}

@@ -3,7 +3,7 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha1" //nolint:gosec // what oauth_body_hash has
+	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -24,7 +24,7 @@ import (
 // withHash adds the oauth_body_hash of a body to a target. It stands in the query here, where a signature covers it
 // as in the header.
 func withHash(target, body string) string {
-	sum := sha1.Sum([]byte(body)) //nolint:gosec // what oauth_body_hash has
+	sum := sha1.Sum([]byte(body))
 	return target + "?oauth_body_hash=" + url.QueryEscape(base64.StdEncoding.EncodeToString(sum[:]))
 }
 
