@@ -61,7 +61,7 @@ import (
 //	        owner_only
 //	    }
 //	    require              grant|group|consumer <value...>
-//	    block_disables_login on|off
+//	    block_disables_login on|sitewide|off
 //	    timestamp_window     <duration>
 //	    clock_skew           <duration>
 //	    max_form_size        <size>
@@ -122,7 +122,7 @@ func (h *Handler) subdirectives() map[string]subdirective {
 		"mode":                 choice(&h.Mode, modeChoice),
 		"consumer":             h.readConsumer,
 		"require":              h.readRequire,
-		"block_disables_login": onOff(&h.BlockDisablesLogin),
+		"block_disables_login": choice((*string)(&h.BlockDisablesLogin), blocksChoice),
 		"timestamp_window":     duration(&h.TimestampWindow),
 		"clock_skew":           durationOrZero(&h.ClockSkew),
 		"max_form_size":        size(&h.MaxFormSize),

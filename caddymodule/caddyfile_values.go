@@ -92,18 +92,6 @@ func choice(to *string, of choices) subdirective {
 	}
 }
 
-func onOff(to **bool) subdirective {
-	return func(line *caddyfile.Dispenser) error {
-		var word string
-		if err := choice(&word, onOffChoice)(line); err != nil {
-			return err
-		}
-		on := word == "on"
-		*to = &on
-		return nil
-	}
-}
-
 // parsed reads one value that parse accepts. None accepts 0: left out means the default in JSON, and no setting has a
 // use for it.
 func parsed[T any](to *T, kind string, parse func(string) (T, bool)) subdirective {

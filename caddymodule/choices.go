@@ -43,6 +43,9 @@ const (
 	preflightAnswer = "answer"
 	preflightPass   = "pass"
 
+	blocksOn       = "on"
+	blocksSitewide = "sitewide"
+
 	credentialsKeep  = "keep"
 	credentialsStrip = "strip"
 
@@ -60,7 +63,7 @@ var (
 	credentialsChoice = choices{setting: "credentials", built: []string{credentialsKeep, credentialsStrip}}
 	noncesChoice      = choices{setting: "nonces", built: []string{"memory"}, later: []string{"redis"}, unquoted: true}
 	errorsChoice      = choices{setting: "errors", built: []string{errorsProblem, errorsMediaWiki, errorsCaddy}}
-	onOffChoice       = choices{setting: "block_disables_login", built: []string{"on", off}}
+	blocksChoice      = choices{setting: "block_disables_login", built: []string{blocksOn, blocksSitewide, off}}
 	kindChoice        = choices{setting: "require", built: []string{"grant", "group", "consumer"}}
 )
 

@@ -3,6 +3,7 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
@@ -100,9 +101,11 @@ type Handler struct {
 	// groups `*`, `user` and `autoconfirmed`, which nobody is stored in, and grants that are read as others.
 	Require []Requirement `json:"require,omitempty"`
 
-	// Whether a blocked user is refused (`$wgBlockDisablesLogin`). Default: true under the rules `standard`, and
-	// false, as in MediaWiki itself, under `mediawiki`.
-	BlockDisablesLogin *bool `json:"block_disables_login,omitempty"`
+	// Which blocked users are refused. `on`: those whom `$wgBlockDisablesLogin` refuses, which up to 1.41 includes
+	// users who are blocked from a single page. `sitewide`: those who are blocked from the whole wiki, in every
+	// release. `off`: none. Default: `on` under the rules `standard`, and `off`, as in MediaWiki itself, under
+	// `mediawiki`. In JSON, true is `on` and false `off`.
+	BlockDisablesLogin Blocks `json:"block_disables_login,omitempty"`
 
 	// How far an OAuth 1.0a timestamp may be from the present, either way; 1s to 1h. Default: 5m.
 	TimestampWindow caddy.Duration `json:"timestamp_window,omitempty"`
@@ -184,6 +187,22 @@ type CORS struct {
 
 	// How long browsers may remember the answer; 1s to 24h. Default: their own, five seconds.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
+}
+
+// Blocks is `on`, `sitewide` or `off`.
+type Blocks string
+
+// UnmarshalJSON reads the word, or true for on and false for off.
+func (b *Blocks) UnmarshalJSON(text []byte) error {
+	switch string(text) {
+	case "true":
+		*b = blocksOn
+		return nil
+	case "false":
+		*b = off
+		return nil
+	}
+	return json.Unmarshal(text, (*string)(b))
 }
 
 // Store is a database with MediaWiki's tables.

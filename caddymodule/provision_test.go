@@ -197,6 +197,11 @@ func TestSettings(t *testing.T) {
 	if h.database.Driver != "sqlite" || h.policy.Rules != validator.Standard || h.policy.Users != validator.LocalUsers {
 		t.Errorf("policy %+v", h.policy)
 	}
+	for value, want := range map[any][2]bool{true: {true, false}, false: {false, false}, "on": {true, false}, "sitewide": {true, true}, "off": {false, false}} {
+		if p := mustLoad(t, map[string]any{"block_disables_login": value}).policy; p.BlockDisablesLogin != want[0] || p.OnlySitewideBlocks != want[1] {
+			t.Errorf("block_disables_login %v: %v, only sitewide %v", value, p.BlockDisablesLogin, p.OnlySitewideBlocks)
+		}
+	}
 	if h = mustLoad(t, map[string]any{"block_disables_login": false}); h.policy.BlockDisablesLogin || h.served[0].policy.SiteKey != "" {
 		t.Errorf("policy %+v", h.policy)
 	}

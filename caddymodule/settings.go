@@ -82,10 +82,12 @@ func (h *Handler) resolve() (settings, error) {
 	} else if h.ClockSkew == nil {
 		s.policy.ClockSkew = validator.DefaultClockSkew
 	}
-	s.policy.BlockDisablesLogin = rules == rulesStandard
-	if h.BlockDisablesLogin != nil {
-		s.policy.BlockDisablesLogin = *h.BlockDisablesLogin
+	blocks := string(h.BlockDisablesLogin)
+	if blocks == "" && rules == rulesMediaWiki {
+		blocks = off
 	}
+	blocks = r.choice(blocksChoice, blocks)
+	s.policy.BlockDisablesLogin, s.policy.OnlySitewideBlocks = blocks != off, blocks == blocksSitewide
 	r.users(&s, h.Users)
 	r.wikis(&s, h)
 	r.apps(&s, h.Consumers)

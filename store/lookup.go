@@ -93,7 +93,7 @@ func (s *Store) form(read parts, protocol validator.Protocol, shape shape) form 
 }
 
 // sitewide says whether only blocks of the whole site count: from 1.42 on. A wiki that has ipblocks alone is older than
-// its release says; there every block counts.
+// its release says; there blocks of a part of the site count too.
 func (s *Store) sitewide(asked shape) bool {
 	return s.wiki.Release == 42 || s.wiki.Release > 42 && asked&blockTables != 0
 }

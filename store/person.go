@@ -14,6 +14,7 @@ type person struct {
 	groups          []validator.Group // of the account
 	globalGroups    []validator.Group
 	blocked, hidden validator.Expiry
+	partlyBlocked   validator.Expiry
 }
 
 // account is a user of the wiki; without an id there is none.
@@ -62,7 +63,10 @@ func (p *person) block(c []sql.RawBytes) {
 	if !ok {
 		expires = validator.Never
 	}
-	if flag(c[1]) {
+	switch {
+	case string(c[1]) == "2":
+		p.partlyBlocked = max(p.partlyBlocked, expires)
+	case flag(c[1]):
 		p.blocked = max(p.blocked, expires)
 	}
 	if flag(c[2]) {
@@ -87,7 +91,7 @@ func (p *person) user(id uint64, f *found) *validator.User {
 	}
 	return &validator.User{
 		CentralID: id, Name: p.account.name, Local: true, Attached: true,
-		Groups: p.groups, Blocked: p.blocked, Hidden: p.hidden,
+		Groups: p.groups, Blocked: p.blocked, PartlyBlocked: p.partlyBlocked, Hidden: p.hidden,
 	}
 }
 
@@ -103,7 +107,7 @@ func (p *person) global(id uint64, wiki string) *validator.User {
 		u.Hidden = validator.Never
 	}
 	if p.account.id != 0 && p.account.name == c.name {
-		u.Local, u.Groups, u.Blocked = true, p.groups, p.blocked
+		u.Local, u.Groups, u.Blocked, u.PartlyBlocked = true, p.groups, p.blocked, p.partlyBlocked
 	}
 	if u.Attached {
 		u.Groups = merge(u.Groups, p.globalGroups)

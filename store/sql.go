@@ -156,9 +156,11 @@ func (t tables) person(first int, p people) (arms []string) {
 
 // blocks selects blocks of a user of the wiki.
 func (t tables) blocks(kind int, p people) string {
+	// 1: of the whole site, which counts in every release. 2: of a part of it,
+	// which counts up to 1.41. 0: one that does not count.
 	sitewide := func(column string) string {
 		if !t.sitewide {
-			return "1"
+			return "2 - " + column
 		}
 		return column
 	}

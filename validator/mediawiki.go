@@ -68,7 +68,7 @@ func (d Decision) mediaWikiError(wiki string, now time.Time) mediaWikiError {
 		return mediaWikiError{mwWrongWiki, prefix + "not valid for " + wiki, wiki}
 	case UnknownUser:
 		return mediaWikiError{mwInvalidUser, prefix + "for a user that does not exist here", ""}
-	case UserLocked, UserBlocked:
+	case UserLocked, UserBlocked, UserPartiallyBlocked:
 		return mediaWikiError{mwBlockedUser, prefix + "for a user who is blocked", ""}
 	case ConsumerNotUsable:
 		return mediaWikiError{mwNotApproved, "The app that you are trying to connect seems to be set up incorrectly. Contact its author for help.", ""}

@@ -24,6 +24,9 @@ type Policy struct {
 	// proxy in front took it away. Empty, or with a slash at its beginning alone.
 	BasePath           string
 	BlockDisablesLogin bool
+	// OnlySitewideBlocks makes BlockDisablesLogin overlook blocks of a part of the
+	// site, in every release.
+	OnlySitewideBlocks bool
 	TimestampWindow    time.Duration // how far a timestamp may be from the present, either way
 	MaxFormSize        int64         // bytes
 	MaxBodySize        int64         // bytes, of a body that oauth_body_hash binds

@@ -58,6 +58,7 @@ const (
 	UnknownUser
 	UserLocked
 	UserBlocked
+	UserPartiallyBlocked
 	ConsumerNotUsable
 	ConsumerWrongWiki
 	MissingGrant
@@ -138,18 +139,19 @@ var catalogue = [numReasons]entry{
 	NoScopes:             {"no_scopes", http.StatusUnauthorized, invalidToken, "The bearer token has no known scope."},
 	BrokenRow:            {"broken_row", http.StatusUnauthorized, invalidToken, "The registration of the consumer, or its grant, cannot be read."},
 
-	AddressNotAllowed: {"address_not_allowed", http.StatusForbidden, "", "The consumer may not be used from this address."},
-	AddressUntrusted:  {"address_untrusted", http.StatusForbidden, "", "The consumer is restricted by address, and the client's is not certain: without trusted_proxies_strict, or where a proxy tells none."},
-	WrongWiki:         {"wrong_wiki", http.StatusForbidden, "", "The grant is not valid for this wiki."},
-	UnknownUser:       {"unknown_user", http.StatusForbidden, "", "The user does not exist on this wiki."},
-	UserLocked:        {"user_locked", http.StatusForbidden, "", "The user is locked."},
-	UserBlocked:       {"user_blocked", http.StatusForbidden, "", "The user is blocked."},
-	ConsumerNotUsable: {"consumer_not_usable", http.StatusForbidden, "", "The consumer is not approved for this user."},
-	ConsumerWrongWiki: {"consumer_wrong_wiki", http.StatusForbidden, "", "The consumer is not registered for this wiki."},
-	MissingGrant:      {"missing_grant", http.StatusForbidden, insufficientScope, "A required grant is missing."},
-	MissingGroup:      {"missing_group", http.StatusForbidden, "", "The user is in none of the required groups."},
-	OtherConsumer:     {"other_consumer", http.StatusForbidden, "", "The consumer is not one of those allowed here."},
-	IdentityTooLarge:  {"identity_too_large", http.StatusForbidden, "", "The identity does not fit into request headers."},
+	AddressNotAllowed:    {"address_not_allowed", http.StatusForbidden, "", "The consumer may not be used from this address."},
+	AddressUntrusted:     {"address_untrusted", http.StatusForbidden, "", "The consumer is restricted by address, and the client's is not certain: without trusted_proxies_strict, or where a proxy tells none."},
+	WrongWiki:            {"wrong_wiki", http.StatusForbidden, "", "The grant is not valid for this wiki."},
+	UnknownUser:          {"unknown_user", http.StatusForbidden, "", "The user does not exist on this wiki."},
+	UserLocked:           {"user_locked", http.StatusForbidden, "", "The user is locked."},
+	UserPartiallyBlocked: {"user_partially_blocked", http.StatusForbidden, "", "The user is blocked from a part of the wiki."},
+	UserBlocked:          {"user_blocked", http.StatusForbidden, "", "The user is blocked."},
+	ConsumerNotUsable:    {"consumer_not_usable", http.StatusForbidden, "", "The consumer is not approved for this user."},
+	ConsumerWrongWiki:    {"consumer_wrong_wiki", http.StatusForbidden, "", "The consumer is not registered for this wiki."},
+	MissingGrant:         {"missing_grant", http.StatusForbidden, insufficientScope, "A required grant is missing."},
+	MissingGroup:         {"missing_group", http.StatusForbidden, "", "The user is in none of the required groups."},
+	OtherConsumer:        {"other_consumer", http.StatusForbidden, "", "The consumer is not one of those allowed here."},
+	IdentityTooLarge:     {"identity_too_large", http.StatusForbidden, "", "The identity does not fit into request headers."},
 	// Not 421: what names the wiki need not be the authority, and clients send a request again on a 421.
 	UnknownWiki:      {"unknown_wiki", http.StatusForbidden, "", "The request is for a wiki that is not served here."},
 	PreflightRefused: {"preflight_refused", http.StatusForbidden, "", "The origin, method or headers of this CORS preflight are not allowed here."},

@@ -256,6 +256,10 @@ var commonRefusals = []refusal{
 	{"user hidden, shared ids", func(s *scene) { s.facts.User.Hidden, s.policy.SharedUserIDs = Never, true }, UnknownUser},
 	{"user locked", func(s *scene) { s.facts.User.Locked = true }, UserLocked},
 	{"user blocked", func(s *scene) { s.facts.User.Blocked, s.policy.BlockDisablesLogin = Never, true }, UserBlocked},
+	{"user blocked from a page", func(s *scene) { s.facts.User.PartlyBlocked, s.policy.BlockDisablesLogin = Never, true }, UserPartiallyBlocked},
+	{"user blocked from a page and from the site", func(s *scene) {
+		s.facts.User.PartlyBlocked, s.facts.User.Blocked, s.policy.BlockDisablesLogin, s.policy.OnlySitewideBlocks = Never, Never, true, true
+	}, UserBlocked},
 	{"user blocked for a second more", func(s *scene) {
 		s.facts.User.Blocked, s.policy.BlockDisablesLogin = Expiry(s.now.Unix()+1), true
 	}, UserBlocked},
@@ -382,6 +386,12 @@ func TestPasses(t *testing.T) {
 		{"proposed, by its owner", newScene, func(s *scene) { s.facts.Consumer.Stage, s.facts.Consumer.OwnerID = Proposed, 9 }},
 		{"owner-only, by its owner", newScene, func(s *scene) { s.facts.Consumer.OwnerOnly, s.facts.Consumer.OwnerID = true, 9 }},
 		{"block expired", newScene, func(s *scene) { s.facts.User.Blocked, s.policy.BlockDisablesLogin = Expiry(s.now.Unix()), true }},
+		{"blocked from a page, where only blocks of the site count", newScene, func(s *scene) {
+			s.facts.User.PartlyBlocked, s.policy.BlockDisablesLogin, s.policy.OnlySitewideBlocks = Never, true, true
+		}},
+		{"block from a page expired", newScene, func(s *scene) {
+			s.facts.User.PartlyBlocked, s.policy.BlockDisablesLogin = Expiry(s.now.Unix()), true
+		}},
 		{"blocked, on a wiki where that does not disable login", newScene, func(s *scene) { s.facts.User.Blocked = Never }},
 		{"hidden, own ids", newScene, func(s *scene) { s.facts.User.Hidden = Never }},
 		{"one of the values required", newScene, func(s *scene) {

@@ -318,8 +318,13 @@ func notLocked(h *hearing) Reason {
 }
 
 func notBlocked(h *hearing) Reason {
-	if h.p.BlockDisablesLogin && h.user != nil && h.user.Blocked.After(h.now) {
+	switch {
+	case !h.p.BlockDisablesLogin || h.user == nil:
+		return OK
+	case h.user.Blocked.After(h.now):
 		return UserBlocked
+	case !h.p.OnlySitewideBlocks && h.user.PartlyBlocked.After(h.now):
+		return UserPartiallyBlocked
 	}
 	return OK
 }

@@ -220,8 +220,11 @@ type User struct {
 	Attached  bool // and the central account is theirs; with local users the same as Local
 	Groups    []Group
 	Locked    bool   // the central account is locked
-	Blocked   Expiry // until when blocks of the kind that the release counts hold; 0: not blocked
-	Hidden    Expiry // until when the name is hidden; 0: not hidden
+	Blocked   Expiry // until when the user is blocked from the whole site; 0: not blocked
+	// PartlyBlocked is until when the user is blocked from a part of the site, in a
+	// release to which such a block counts as any other (up to 1.41).
+	PartlyBlocked Expiry
+	Hidden        Expiry // until when the name is hidden; 0: not hidden
 }
 
 // Group is one membership in a group, as stored.

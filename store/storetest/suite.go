@@ -99,6 +99,7 @@ func (b *builder) people() {
 		rows            []wikidb.Row
 		groups          []validator.Group
 		blocked, hidden validator.Expiry
+		partlyBlocked   validator.Expiry
 	}{
 		{name: "Nobody special"},
 		{name: "Zoë Müller 日本"},
@@ -122,7 +123,7 @@ func (b *builder) people() {
 		{name: "Blocked for a time", rows: []wikidb.Row{wikidb.Block{Expiry: future}}, blocked: futureExpiry},
 		{name: "Was blocked", rows: []wikidb.Row{wikidb.Block{Expiry: past}}, blocked: pastExpiry},
 		{name: "Blocked unreadably", rows: []wikidb.Row{wikidb.Block{Expiry: "0"}}, blocked: validator.Never},
-		{name: "Blocked in part", rows: []wikidb.Row{wikidb.Block{Expiry: wikidb.Infinity, Partial: true}}, blocked: partial},
+		{name: "Blocked in part", rows: []wikidb.Row{wikidb.Block{Expiry: wikidb.Infinity, Partial: true}}, partlyBlocked: partial},
 		{
 			name: "Hidden", rows: []wikidb.Row{wikidb.Block{Expiry: wikidb.Infinity, Hidden: true}},
 			blocked: validator.Never, hidden: validator.Never,
@@ -133,7 +134,7 @@ func (b *builder) people() {
 		},
 	} {
 		u := b.user(p.name, p.rows...)
-		u.Groups, u.Blocked, u.Hidden = p.groups, p.blocked, p.hidden
+		u.Groups, u.Blocked, u.PartlyBlocked, u.Hidden = p.groups, p.blocked, p.partlyBlocked, p.hidden
 		if b.central {
 			u.Hidden = 0 // CentralAuth hides names in its own way
 		}
