@@ -194,6 +194,16 @@ func origin(address string) string {
 // Serve answers a request.
 func (s *Server) Serve(ctx context.Context, r Request) Answer {
 	switch r.Endpoint {
+	case Initiate:
+		return s.initiate(ctx, r)
+	case Authorize, Authenticate:
+		return s.authorize1(ctx, r)
+	case TokenExchange:
+		return s.exchange1(ctx, r)
+	case Identify:
+		return s.identify(ctx, r)
+	case Verified:
+		return s.verified(r)
 	case Authorize2:
 		return s.authorize2(ctx, r)
 	case AccessToken:

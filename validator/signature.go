@@ -30,8 +30,15 @@ var scratches = sync.Pool{New: func() any {
 	return &scratch{base: make([]byte, 0, 2048), key: make([]byte, 0, 128), secret: make([]byte, 0, 64)}
 }}
 
-// signed says whether the claim's signature is the one that the secrets, or the consumer's RSA key, make of it.
+// signed reports whether the claim's signature is the one that the secrets, or the
+// consumer's RSA key, make of it.
 func (c *Claim) signed(p *Policy, consumer *Consumer, acceptance *Acceptance) bool {
+	return c.signedWith(p, consumer, acceptance.Secret, true)
+}
+
+// signedWith is signed for a token secret that is derived from a stored one, or
+// used as it is: that of a request token.
+func (c *Claim) signedWith(p *Policy, consumer *Consumer, tokenSecret string, derived bool) bool {
 	s := scratches.Get().(*scratch)
 	defer func() {
 		clear(s.key[:cap(s.key)])
@@ -49,12 +56,16 @@ func (c *Claim) signed(p *Policy, consumer *Consumer, acceptance *Acceptance) bo
 		return rsa.VerifyPKCS1v15(consumer.RSAKey, crypto.SHA1, digest.Sum(s.sum[:0]), raw) == nil
 	}
 	// With no site key the stored secret itself is the key, and an empty one would be known to everybody.
-	if p.SiteKey == "" && (consumer.Secret == "" || acceptance.Secret == "") {
+	if p.SiteKey == "" && (consumer.Secret == "" || derived && tokenSecret == "") {
 		return false
 	}
 	s.key = s.appendEffectiveSecret(s.key[:0], p, consumer.Secret)
 	s.key = append(s.key, '&')
-	s.key = s.appendEffectiveSecret(s.key, p, acceptance.Secret)
+	if derived {
+		s.key = s.appendEffectiveSecret(s.key, p, tokenSecret)
+	} else {
+		s.key = appendEncodedString(s.key, tokenSecret)
+	}
 	mac := hmac.New(sha1.New, s.key)
 	s.base = c.appendBaseString(s.base[:0], mac)
 	mac.Write(s.base)
