@@ -89,7 +89,7 @@ func noncesOf(t *testing.T, l *lease) *nonceMemory {
 // database by another address, as after a switch of the primary.
 func TestAnotherNameOfTheServer(t *testing.T) {
 	use := validator.NonceUse{UserID: 1, Nonce: "n", Until: time.Now().Add(time.Minute)}
-	for i, dsn := range []string{"u:p@tcp(db1)/wiki", "u:p@tcp(db2)/wiki"} {
+	for i, dsn := range []string{"u:p@tcp(db1)/alias", "u:p@tcp(db2)/alias"} {
 		l := open(t, settingsOf(t, &Handler{Store: &Store{Driver: "mysql", DSN: dsn}}))
 		defer l.release()
 		if fresh, err := noncesOf(t, l).Use(t.Context(), use); fresh != (i == 0) || err != nil {
