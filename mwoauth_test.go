@@ -36,7 +36,7 @@ func TestExampleAdapts(t *testing.T) {
 		t.Errorf("%d oauth handlers, want 4", n)
 	}
 	// It explains every subdirective: those that the module's own documentation lists.
-	source, err := os.ReadFile(filepath.Join("caddymodule", "caddyfile.go"))
+	source, err := os.ReadFile(filepath.Join("caddymodule", "gateway", "caddyfile.go"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,199 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/grammar"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// choices are the words that one setting can be; the first is its default.
+type choices struct {
+	setting string
+	built   []string
+	later   []string // part of the grammar, but not built yet
+	// unquoted says that a wrong word is not told: it may be a DSN or URL with its password, out of place.
+	unquoted bool
+}
+
+const (
+	modeRequired = "required"
+	modeOptional = "optional"
+	modeStrip    = "strip"
+
+	errorsProblem   = "problem"
+	errorsMediaWiki = "mediawiki"
+	errorsCaddy     = "caddy"
+
+	usersLocal       = "local"
+	usersCentralAuth = "centralauth"
+
+	rulesStandard  = "standard"
+	rulesMediaWiki = "mediawiki"
+
+	sqlite = "sqlite"
+
+	peerProxy  = "proxy"
+	peerClient = "client"
+
+	preflightCheck  = "check"
+	preflightAnswer = "answer"
+	preflightPass   = "pass"
+
+	blocksOn       = "on"
+	blocksSitewide = "sitewide"
+
+	credentialsKeep  = "keep"
+	credentialsStrip = "strip"
+
+	none = "none"
+	off  = "off"
+)
+
+var (
+	driverChoice      = choices{setting: "store", built: []string{"mysql", sqlite}, unquoted: true}
+	usersChoice       = choices{setting: "users", built: []string{usersLocal, usersCentralAuth}}
+	rulesChoice       = choices{setting: "rules", built: []string{rulesStandard, rulesMediaWiki}}
+	modeChoice        = choices{setting: "mode", built: []string{modeRequired, modeOptional, modeStrip}, later: []string{"observe"}}
+	peerChoice        = choices{setting: "trusted_peer", built: []string{peerProxy, peerClient}}
+	preflightChoice   = choices{setting: "cors_preflight", built: []string{preflightCheck, preflightAnswer, preflightPass}}
+	credentialsChoice = choices{setting: "credentials", built: []string{credentialsKeep, credentialsStrip}}
+	noncesChoice      = choices{setting: "nonces", built: []string{"memory"}, later: []string{"redis"}, unquoted: true}
+	errorsChoice      = choices{setting: "errors", built: []string{errorsProblem, errorsMediaWiki, errorsCaddy}}
+	blocksChoice      = choices{setting: "block_disables_login", built: []string{blocksOn, blocksSitewide, off}}
+	kindChoice        = choices{setting: "require", built: []string{"grant", "group", "consumer"}}
+)
+
+// check says what is wrong with a word.
+func (c choices) check(word string) error {
+	switch {
+	case slices.Contains(c.built, word):
+		return nil
+	case slices.Contains(c.later, word):
+		return notBuilt(c.setting + " " + word)
+	case c.unquoted:
+		return fmt.Errorf("%s: unknown value: use %s", c.setting, strings.Join(c.built, " or "))
+	default:
+		return fmt.Errorf("%s: unknown value%s: use %s", c.setting, grammar.After(" ", grammar.Quoted(word)), strings.Join(c.built, " or "))
+	}
+}
+
+func notBuilt(what string) error { return fmt.Errorf("%s is not built yet", what) }
+
+func checkWiki(id string) error {
+	if !isName(id) {
+		return fmt.Errorf("wiki: %s is not a wiki id: use 1 to 64 of A-Z, a-z, 0-9, _ and -", grammar.Quoted(id))
+	}
+	return nil
+}
+
+func checkBaseURL(s string) error {
+	if _, _, _, err := validator.ParseBaseURL(s); err != nil {
+		return fmt.Errorf("base_url: %s is %w", grammar.Quoted(s), err)
+	}
+	return nil
+}
+
+func checkRelease(s string) error {
+	if _, err := validator.ParseRelease(s); err != nil {
+		return fmt.Errorf("mediawiki: %s is not a release: use %v to %v", grammar.Quoted(s), validator.Release135, validator.Release147)
+	}
+	return nil
+}
+
+// checkDatabase is for the names that get into a statement as they are.
+func checkDatabase(setting string) func(name string) error {
+	return func(name string) error {
+		if !isName(name) {
+			return fmt.Errorf("%s: %s is not a name: use 1 to 64 of A-Z, a-z, 0-9, _ and -", setting, grammar.Quoted(name))
+		}
+		return nil
+	}
+}
+
+// isName says whether a text is what the ids of wikis and the names of databases are.
+func isName(s string) bool {
+	odd := func(r rune) bool { return !grammar.IsAlphanumeric(r) && r != '_' && r != '-' }
+	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, odd)
+}
+
+var errSharedCentralAuth = errors.New("users centralauth: leave out shared_ids: the ids of CentralAuth are central ones already")
+
+func (u Users) check() error {
+	if u.Database == "" || strings.Contains(u.Database, "{") {
+		return nil // left out, or checked when it is known
+	}
+	return checkDatabase("users centralauth")(u.Database)
+}
+
+func (r Requirement) check() error {
+	if err := kindChoice.check(r.Kind); err != nil {
+		return err
+	}
+	if len(r.Values) == 0 {
+		return fmt.Errorf("require %s: value missing", r.Kind)
+	}
+	var mistakes []error
+	for _, value := range r.Values {
+		if !strings.Contains(value, "{") { // otherwise it can only be checked once it is known
+			mistakes = append(mistakes, checkRequired(r.Kind, value))
+		}
+	}
+	return errors.Join(mistakes...)
+}
+
+// checkRealm holds the realm to what a quoted-string can carry (RFC 9110 section 5.6.4).
+func checkRealm(s string) error {
+	if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7E }) {
+		return fmt.Errorf("realm: %s is not printable ASCII", grammar.Quoted(s))
+	}
+	return nil
+}
+
+// neededHeaders would be taken from requests by a careless prefix.
+var neededHeaders = []string{
+	"accept", "authorization", "connection", "content-length", "content-type", "cookie", "expect", "host", "origin", "te",
+	"trailer", "transfer-encoding", "upgrade", "sec-websocket-key", "sec-websocket-version", "x-forwarded-for",
+	"x-forwarded-host", "x-forwarded-proto", "x-requested-with",
+}
+
+func checkPrefix(prefix string) error {
+	if prefix == off {
+		return nil
+	}
+	odd := func(r rune) bool { return !grammar.IsAlphanumeric(r) && r != '-' }
+	if len(prefix) > 64 || !strings.HasSuffix(prefix, "-") || strings.HasPrefix(prefix, "-") || strings.ContainsFunc(prefix, odd) {
+		return fmt.Errorf("headers: %s is not a prefix: use letters, digits and -, with - at its end", grammar.Quoted(prefix))
+	}
+	for _, name := range neededHeaders {
+		if strings.HasPrefix(name, strings.ToLower(prefix)) {
+			return fmt.Errorf("headers: every request would lose its %s header to the prefix %s", name, grammar.Quoted(prefix))
+		}
+	}
+	return nil
+}
+
+func checkSecretKey(key string) error {
+	if key != strings.TrimSpace(key) {
+		return errors.New("secret_key begins or ends with white space")
+	}
+	return nil
+}
+
+var sizeUnits = map[string]int64{
+	"": 1, "B": 1,
+	"kB": 1e3, "MB": 1e6, "GB": 1e9,
+	"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+}
+
+// parseSize reads a positive number of bytes with its unit.
+func parseSize(s string) (int64, bool) {
+	digits := strings.TrimRight(s, "kKMGiB")
+	unit, known := sizeUnits[s[len(digits):]]
+	n, err := strconv.ParseUint(digits, 10, 32)
+	return int64(n) * unit, known && err == nil && n > 0
+}

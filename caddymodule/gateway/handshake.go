@@ -1,0 +1,156 @@
+package gateway
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikipath"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// Handshake says what becomes of requests for the pages and endpoints of the
+// OAuth extension, which judges their credentials by itself: Special:OAuth with
+// its subpages, and rest.php/oauth2/.
+type Handshake struct {
+	// `verify` (default): they are requests like any other, so that the first steps of OAuth 1.0a, which are signed
+	// without a token, are refused. `pass`: they reach the wiki unverified, with their own credential and cookies and
+	// without identity headers, in every mode. A request passes only if its target, as the client sent it, is
+	// `index.php` of the script path with the page's title in query, form or behind it, the article path or
+	// `/index.php/` with the title, or `rest.php/oauth2/` of the script path. If several places name a title, all must
+	// name the page. A request that a wiki could take for another is verified.
+	Mode string `json:"mode,omitempty"`
+
+	// `$wgScriptPath`, or `/` for the root. Default: `/w`.
+	ScriptPath string `json:"script_path,omitempty"`
+
+	// `$wgArticlePath` without `$1`. Default: `/wiki/`.
+	ArticlePath string `json:"article_path,omitempty"`
+
+	// The wiki's own names of the namespace Special, such as `Spezial`, or whole names of the page, such as
+	// `Spezial:OAuth`. `Special`, `OAuth` and `MWOAuth` are names on every wiki.
+	SpecialPage []string `json:"special_page,omitempty"`
+}
+
+const (
+	handshakeVerify = "verify"
+	handshakePass   = "pass"
+)
+
+var handshakeChoice = choices{setting: "handshake", built: []string{handshakeVerify, handshakePass}}
+
+func (h *Handler) readHandshake(line *caddyfile.Dispenser) error {
+	s := new(Handshake)
+	h.Handshake = s
+	if !line.NextArg() {
+		return line.Err("handshake takes verify or pass")
+	}
+	s.Mode = line.Val()
+	if err := handshakeChoice.check(s.Mode); err != nil {
+		return line.WrapErr(err)
+	}
+	return errors.Join(noMoreArgs(line), readBlock(line, map[string]subdirective{
+		"script_path":  text(&s.ScriptPath, wikipath.CheckScriptPath),
+		"article_path": text(&s.ArticlePath, wikipath.CheckArticlePath),
+		"special_page": s.readSpecialPage,
+	}), wrap(line, s.check()))
+}
+
+func (s *Handshake) readSpecialPage(line *caddyfile.Dispenser) error {
+	mistakes := []error{texts(&s.SpecialPage)(line)}
+	for _, name := range s.SpecialPage {
+		if name != "" && !strings.Contains(name, "{") {
+			mistakes = append(mistakes, wrap(line, wikipath.CheckSpecialPage(name)))
+		}
+	}
+	return errors.Join(mistakes...)
+}
+
+// check finds settings without effect.
+func (s *Handshake) check() error {
+	if s.Mode == handshakePass {
+		return nil
+	}
+	for _, setting := range []struct {
+		name  string
+		given bool
+	}{
+		{"script_path", s.ScriptPath != ""},
+		{"article_path", s.ArticlePath != ""},
+		{"special_page", len(s.SpecialPage) > 0},
+	} {
+		if setting.given {
+			return fmt.Errorf("handshake verify: %s has no effect: write handshake pass, or leave it out", setting.name)
+		}
+	}
+	return nil
+}
+
+// handshake returns what finds the requests that are left to the wiki, or nil
+// if all are verified.
+func (r *resolver) handshake(from *Handshake) *wikipath.Wiki {
+	s := cmp.Or(from, new(Handshake))
+	r.check(s.check())
+	if r.choice(handshakeChoice, s.Mode) != handshakePass {
+		return nil
+	}
+	c := wikipath.Config{
+		ScriptPath:  r.checked("script_path", s.ScriptPath, wikipath.CheckScriptPath),
+		ArticlePath: r.checked("article_path", s.ArticlePath, wikipath.CheckArticlePath),
+	}
+	for _, name := range s.SpecialPage {
+		c.SpecialPages = append(c.SpecialPages, r.text("special_page", name))
+	}
+	if len(r.mistakes) > 0 {
+		return nil
+	}
+	found, err := wikipath.New(c)
+	r.check(err)
+	return found
+}
+
+// leavesToWiki reports whether the extension judges a request by itself, and
+// the configuration says to let it. A request for a wiki that is not configured
+// is refused as any other.
+func (h *Handler) leavesToWiki(w http.ResponseWriter, r *http.Request, wiki string) bool {
+	if h.handshake == nil || !h.serves(wiki) {
+		return false
+	}
+	method, target := originalTarget(r)
+	request := wikipath.Request{Method: method, Target: target, Header: r.Header}
+	if read := validator.BodyReader(w, r); read != nil && r.ContentLength != 0 {
+		request.Form = func(limit int64) ([]byte, error) { return read(validator.BodyLimit{Size: limit}) }
+	}
+	_, found := h.handshake.Endpoint(&request)
+	return found
+}
+
+// serves reports whether the id is that of a configured wiki.
+func (h *Handler) serves(id string) bool {
+	_, found := slices.BinarySearchFunc(h.served, id, func(w wiki, id string) int {
+		return strings.Compare(w.place.ID, id)
+	})
+	return found
+}
+
+// handshakeHint returns what an operator may have to set when a request without
+// a token is refused that looks like a step of the handshake.
+func (h *Handler) handshakeHint(r *http.Request, d *validator.Decision) string {
+	if d.Reason != validator.MissingToken {
+		return ""
+	}
+	method, target := originalTarget(r)
+	switch {
+	case !wikipath.Resembles(method, target, r.Header["Content-Type"]):
+		return ""
+	case h.handshake == nil:
+		return "set handshake pass, if this is the wiki's own Special:OAuth"
+	default:
+		return "check script_path, article_path and special_page of handshake pass, if this is the wiki's own Special:OAuth"
+	}
+}

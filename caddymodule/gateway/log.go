@@ -1,0 +1,84 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// refusalLog writes one line per refusal. Of each reason it writes the first ten within a second, and then one in
+// a thousand: a flood of bad requests does not fill the disk, nor hide another reason.
+type refusalLog struct{ log *zap.Logger }
+
+func newRefusalLog(log *zap.Logger) *refusalLog {
+	return &refusalLog{log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Second, 10, 1000)
+	}))}
+}
+
+// refusalMessages has a message per reason, by which the sampler tells them apart.
+var refusalMessages = func() []string {
+	var all []string
+	for _, reason := range validator.Reasons() {
+		all = append(all, "refused: "+reason.String())
+	}
+	return all
+}()
+
+// refused logs a refusal, and the cause of one that is no fault of the client.
+// What explain returns helps an operator to find the cause, and is made only if
+// the line is written.
+func (l *refusalLog) refused(r *http.Request, d *validator.Decision, wiki string, explain func(*http.Request, *validator.Decision, string) []zap.Field) {
+	level := zapcore.InfoLevel
+	if d.Verdict == validator.Unavailable {
+		level = zapcore.ErrorLevel
+		if r.Context().Err() != nil || isMismatch(d.Err) {
+			level = zapcore.DebugLevel // the client has left: that is why; or watched has said it
+		}
+	}
+	entry := l.log.Check(level, refusalMessages[d.Reason])
+	if entry == nil {
+		return
+	}
+	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	entry.Write(append([]zap.Field{
+		zap.String("reason", d.Reason.String()),
+		zap.String("protocol", d.Protocol.String()),
+		zap.String("consumer_key", bounded(d.Consumer)),
+		zap.String("client_ip", ip),
+		zap.String("wiki", bounded(wiki)), // of a farm: what the request makes of it
+		earlyBy(d),
+		zap.Error(d.Err),
+	}, explain(r, d, wiki)...)...)
+}
+
+// earlyBy tells by how much a bearer token came before its time: a moment is the
+// distance of two clocks, and clock_skew allows for it.
+func earlyBy(d *validator.Decision) zap.Field {
+	if d.Reason != validator.TokenNotYetValid {
+		return zap.Skip()
+	}
+	return zap.Duration("early_by", d.Early)
+}
+
+// maxLogged bounds a consumer key in a log, in bytes. Keys have 32.
+const maxLogged = 64
+
+// bounded makes what a client has sent fit for a log.
+func bounded(s string) string { return boundedTo(s, maxLogged) }
+
+// maxLoggedURL bounds a URL in a log, in bytes.
+const maxLoggedURL = 1024
+
+func boundedTo(s string, size int) string {
+	if len(s) > size {
+		s = s[:size]
+	}
+	return strings.ToValidUTF8(s, "?")
+}

@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+)
+
+// Provision fills in the configuration and takes what it needs from the pools. It does not ask the database:
+// Caddy starts without it. What is wrong with the configuration is for Validate to say.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	log := ctx.Logger()
+	h.logger, h.log = log, newRefusalLog(log)
+	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	h.settings, h.mistakes = h.resolve()
+	h.warn(log)
+	if h.mistakes != nil || h.mode == modeStrip {
+		return nil //nolint:nilerr // Validate tells the mistakes
+	}
+	l, err := h.open(log)
+	if err != nil {
+		return err
+	}
+	h.lease.Store(l)
+	if one, other, found := h.sharing(); found {
+		log.Warn("two wikis read the same tables of users: give them a database, table_prefix or dsn of their own",
+			zap.String("wiki", one), zap.String("wiki_too", other))
+	}
+	if len(h.keys) == 0 {
+		log.Info("no public_key: every bearer token is refused", zap.String("wiki", h.Wiki))
+	}
+	return nil
+}
+
+// warn logs the settings without effect that the directive has from the global
+// option, or from a configuration in JSON.
+func (h *Handler) warn(log *zap.Logger) {
+	for _, mistake := range h.withoutEffect(h.Mode, true) {
+		log.Warn(mistake.Error(), zap.String("wiki", h.Wiki))
+	}
+}
+
+// Validate says everything that is wrong with the configuration at once.
+func (h *Handler) Validate() error { return h.mistakes }
+
+// Cleanup lets go of the pools. Requests that are inside keep what they hold.
+func (h *Handler) Cleanup() error {
+	if l := h.lease.Swap(nil); l != nil {
+		l.release()
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// outcome is what the rest of the request learns of a decision: by placeholders and in the access log. Both are
+// made when they are asked for, which most requests never do.
+type outcome struct {
+	validator.Decision
+	wiki   string // that the request is for
+	prefix string // folded, of the identity headers
+}
+
+const outcomeVar = "oauth.outcome"
+
+const userPlaceholder = "http.auth.user."
+
+// remember makes placeholders and access-log fields of a decision.
+func remember(r *http.Request, now outcome) {
+	ctx := r.Context()
+	repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return
+	}
+	if now.Verdict == validator.Allow {
+		// A replacer asks what was set one by one before it asks us: what another handler said of the user
+		// before, such as their groups, must not stand beside our id.
+		repl.DeleteByPrefix(userPlaceholder)
+	}
+	if before, ok := caddyhttp.GetVar(ctx, outcomeVar).(*outcome); ok {
+		*before = now // the replacer and the log have it already
+		return
+	}
+	o := &now
+	caddyhttp.SetVar(ctx, outcomeVar, o)
+	repl.Map(o.placeholder)
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); !ok || server == nil || server.Logs == nil {
+		return // nobody would write the fields
+	}
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(zap.Object("oauth", o))
+	}
+}
+
+// judged says whether another handler has decided about the request already, and set the identity headers of the
+// prefix.
+func judged(r *http.Request, prefix string) bool {
+	o, ok := caddyhttp.GetVar(r.Context(), outcomeVar).(*outcome)
+	return ok && o.prefix == prefix
+}
+
+// placeholder gives {http.oauth.reason}, and {http.auth.user.*} of a proven identity. Where none is proven they are
+// known and empty: Caddy leaves an unknown one in a header as it is written.
+func (o *outcome) placeholder(key string) (any, bool) {
+	if key == "http.oauth.reason" {
+		return o.Reason.String(), true
+	}
+	name, found := strings.CutPrefix(key, userPlaceholder)
+	if !found {
+		return nil, false
+	}
+	id, protocol := new(validator.Identity), validator.NoProtocol
+	if o.Verdict == validator.Allow {
+		id, protocol = &o.Identity, o.Protocol
+	}
+	switch name {
+	case "id":
+		if id.UserID == 0 {
+			return "", true
+		}
+		return strconv.FormatUint(id.UserID, 10), true
+	case "name":
+		return id.UserName, true
+	case "groups":
+		return encodeList(id.Groups), true
+	case "grants":
+		return encodeList(id.Grants), true
+	case "consumer_key":
+		return id.ConsumerKey, true
+	case "consumer_name":
+		return id.ConsumerName, true
+	case "version":
+		return protocol.Version(), true
+	case "wiki":
+		return id.Wiki, true
+	case "pages":
+		return encodeList(id.Pages), true
+	}
+	return nil, false
+}
+
+// MarshalLogObject gives the fields of the access log. Caddy adds user_id itself.
+func (o *outcome) MarshalLogObject(e zapcore.ObjectEncoder) error {
+	e.AddString("outcome", o.Verdict.String())
+	e.AddString("reason", o.Reason.String())
+	e.AddString("protocol", o.Protocol.String())
+	e.AddString("wiki", bounded(o.wiki))
+	if o.Verdict == validator.Allow {
+		e.AddString("user_name", o.Identity.UserName)
+		e.AddString("consumer_key", o.Identity.ConsumerKey)
+	} else if o.Consumer != "" {
+		e.AddString("consumer_key", bounded(o.Consumer))
+	}
+	return nil
+}
