@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -28,6 +29,8 @@ type fakeTables struct {
 	nextID      uint64
 	// arrive is called when an app is looked up by its key, if it is set.
 	arrive func()
+	// acceptError makes Accept fail alone.
+	acceptError error
 }
 
 func (f *fakeTables) Consumer(_ context.Context, key string) (*Consumer, error) {
@@ -97,8 +100,8 @@ func (f *fakeTables) AcceptancesOf(_ context.Context, userID uint64, _ int) ([]A
 func (f *fakeTables) Accept(_ context.Context, a Approval) (Acceptance, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.err != nil {
-		return Acceptance{}, f.err
+	if err := cmp.Or(f.acceptError, f.err); err != nil {
+		return Acceptance{}, err
 	}
 	for i := range f.acceptances {
 		if have := &f.acceptances[i]; have.UserID == a.UserID && have.ConsumerID == a.ConsumerID && (have.Wiki == a.Wiki || have.Wiki == a.ThisWiki) {

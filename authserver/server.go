@@ -210,6 +210,8 @@ func (s *Server) Serve(ctx context.Context, r Request) Answer {
 		return s.accessToken(ctx, r)
 	case ResourceProfile, ResourceScopes:
 		return s.resource(ctx, r)
+	case Apps:
+		return s.apps(ctx, r)
 	default:
 		return NotFound(r.HTTP.URL.Path)
 	}
