@@ -23,6 +23,17 @@ func BenchmarkOAuth1(b *testing.B) {
 			}
 		}
 	})
+	b.Run("verify by MediaWiki's rules", func(b *testing.B) {
+		b.ReportAllocs()
+		s := mediaWiki(newScene())
+		r, v := s.ready(b), s.verifier()
+		for b.Loop() {
+			clear(s.nonces.seen)
+			if d := v.Verify(b.Context(), r); d.Verdict != Allow {
+				b.Fatal(d.Reason)
+			}
+		}
+	})
 	b.Run("bare HMAC-SHA1", func(b *testing.B) {
 		b.ReportAllocs()
 		key := []byte(s.creds.ConsumerSecret + "&" + s.creds.TokenSecret)

@@ -116,7 +116,7 @@ type reader interface {
 
 func (p *Policy) reader() reader {
 	if p.Rules == MediaWiki {
-		return php{}
+		return mediaWikiReader{}
 	}
 	return standard{}
 }

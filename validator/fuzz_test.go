@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/parity"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/php"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 )
 
@@ -169,8 +170,8 @@ func FuzzJWT(f *testing.F) {
 func FuzzClaims(f *testing.F) {
 	addSeeds(f, parity.Restrictions(f)) // with the headers and claims of the recorded tokens
 	f.Fuzz(func(t *testing.T, payload string) {
-		v, err := decodeJSON([]byte(payload))
-		claims, ok := v.(object)
+		v, err := php.DecodeJSON([]byte(payload))
+		claims, ok := v.(php.Object)
 		if err != nil || !ok {
 			return
 		}

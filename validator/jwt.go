@@ -10,6 +10,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/php"
 )
 
 // JWT verifies the bearer tokens that a wiki issues. It implements Tokens.
@@ -97,7 +99,7 @@ func (j *JWT) checkHeader(segment string) Reason {
 	return OK
 }
 
-func (j *JWT) readClaims(claims object) (Token, Reason) {
+func (j *JWT) readClaims(claims php.Object) (Token, Reason) {
 	t := Token{NotBefore: math.Inf(-1), Expires: math.Inf(1)}
 	for _, name := range []string{"nbf", "iat", "exp"} {
 		value, found := claims[name]
@@ -130,7 +132,7 @@ func (j *JWT) readClaims(claims object) (Token, Reason) {
 // MediaWiki takes numeric texts too, but no time that PHP's clock cannot show.
 func (j *JWT) readTime(value any) (seconds float64, ok bool) {
 	if text, isText := value.(string); isText && j.rules == MediaWiki {
-		seconds, ok = phpNumeric(text)
+		seconds, ok = php.Number(text)
 	} else {
 		number, _ := value.(json.Number)
 		var err error
@@ -155,8 +157,8 @@ func scopes(value any) []string {
 	switch value := value.(type) {
 	case []any:
 		names = appendTexts(names, value...)
-	case object:
-		names = appendTexts(names, value.values()...)
+	case php.Object:
+		names = appendTexts(names, value.Values()...)
 	}
 	return names
 }
@@ -170,13 +172,13 @@ func appendTexts(names []string, items ...any) []string {
 	return names
 }
 
-func decodeObject(segment string) (object, bool) {
+func decodeObject(segment string) (php.Object, bool) {
 	raw, ok := decodeSegment(segment)
 	if !ok {
 		return nil, false
 	}
-	v, err := decodeJSON(raw)
-	o, isObject := v.(object)
+	v, err := php.DecodeJSON(raw)
+	o, isObject := v.(php.Object)
 	return o, err == nil && isObject
 }
 

@@ -1,13 +1,11 @@
 package validator
 
 import (
-	"bytes"
-	"errors"
-	"io"
 	"mime"
-	"mime/multipart"
 	"net/http"
 	"strings"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/php"
 )
 
 // maxAnswerForm bounds the form that is read for the format of a refusal, in
@@ -38,7 +36,7 @@ type answerParams struct {
 // read, JSON is the better guess, because programs send forms.
 func readAnswerParams(w http.ResponseWriter, r *http.Request, query string) answerParams {
 	form, read := readAnswerForm(w, r)
-	sent := sentParams{form, phpGet(query)}
+	sent := sentParams{form, php.Variables(query)}
 	p := answerParams{Format: "json", Page: read, ErrorFormat: "bc"}
 	switch format := sent.text("format"); format {
 	case "json", "php", "xml", "none":
@@ -95,11 +93,11 @@ func isPlain(text string, allowed func(rune) bool) bool {
 func printable(c rune) bool { return ' ' <= c && c <= '~' }
 
 // sentParams are parameters by place. The first place that has a name counts.
-type sentParams []*phpArray
+type sentParams []*php.Array
 
-func (s sentParams) get(name string) *phpValue {
+func (s sentParams) get(name string) *php.Value {
 	for _, params := range s {
-		if value, found := params.get(name); found {
+		if value, found := params.Get(name); found {
 			return value
 		}
 	}
@@ -109,35 +107,35 @@ func (s sentParams) get(name string) *phpValue {
 // has reports whether a parameter was sent. A list counts as not sent.
 func (s sentParams) has(name string) bool {
 	value := s.get(name)
-	return value != nil && value.list == nil
+	return value != nil && value.List == nil
 }
 
 func (s sentParams) text(name string) string {
 	if !s.has(name) {
 		return ""
 	}
-	return s.get(name).text
+	return s.get(name).Text
 }
 
 // readAnswerForm returns the parameters of the form in the body, and whether
 // all of them could be read. A body that is not a form has none.
-func readAnswerForm(w http.ResponseWriter, r *http.Request) (form *phpArray, read bool) {
+func readAnswerForm(w http.ResponseWriter, r *http.Request) (form *php.Array, read bool) {
 	mediaType, boundary := answerFormType(r)
 	if mediaType == "" {
-		return new(phpArray), true
+		return new(php.Array), true
 	}
 	reader := BodyReader(w, r)
 	if reader == nil {
-		return new(phpArray), true
+		return new(php.Array), true
 	}
 	body, err := reader(BodyLimit{Size: maxAnswerForm})
 	if err != nil {
-		return new(phpArray), false
+		return new(php.Array), false
 	}
 	if mediaType == "application/x-www-form-urlencoded" {
-		return phpGet(string(body)), true
+		return php.Variables(string(body)), true
 	}
-	return phpMultipart(body, boundary)
+	return php.MultipartVariables(body, boundary)
 }
 
 // answerFormType returns the media type of a body that PHP would read as a form, or
@@ -156,28 +154,4 @@ func answerFormType(r *http.Request) (mediaType, boundary string) {
 		return mediaType, params["boundary"]
 	}
 	return "", ""
-}
-
-// phpMultipart is $_POST of a multipart form: its parts that are not files.
-func phpMultipart(body []byte, boundary string) (form *phpArray, read bool) {
-	if boundary == "" {
-		return new(phpArray), false
-	}
-	root := phpTree{}
-	parts := multipart.NewReader(bytes.NewReader(body), boundary)
-	for range phpMaxInputVars {
-		part, err := parts.NextRawPart()
-		if err != nil {
-			return root.flatten(), errors.Is(err, io.EOF)
-		}
-		if part.FileName() != "" || part.FormName() == "" {
-			continue
-		}
-		value, err := io.ReadAll(part)
-		if err != nil {
-			return root.flatten(), false
-		}
-		root.register(part.FormName(), string(value))
-	}
-	return root.flatten(), true
 }

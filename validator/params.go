@@ -123,6 +123,20 @@ func appendEncoded(out []byte, c byte) []byte {
 	return append(out, '%', digits[c>>4], digits[c&15])
 }
 
+// encode returns s, percent-encoded as RFC 5849 section 3.6 has it.
+func encode(s string) string {
+	length := 0
+	for i := range len(s) {
+		if length++; !unreserved[s[i]] {
+			length += 2
+		}
+	}
+	if length == len(s) {
+		return s
+	}
+	return string(appendEncodedString(make([]byte, 0, length), s))
+}
+
 func appendEncodedString(out []byte, s string) []byte {
 	for i := range len(s) {
 		out = appendEncoded(out, s[i])

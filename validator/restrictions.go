@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/php"
 )
 
 // Restrictions says from where a consumer may be used (MWRestrictions JSON in oarc_restrictions).
@@ -23,8 +25,8 @@ type Restrictions struct {
 // 1.42 itself was not measured: it is held to the stricter side, which refuses an app rather than widen what it may do.
 func ParseRestrictions(raw []byte, release Release) Restrictions {
 	broken := Restrictions{Broken: true}
-	v, err := decodeJSON(raw)
-	members, ok := v.(object)
+	v, err := php.DecodeJSON(raw)
+	members, ok := v.(php.Object)
 	if err != nil || !ok {
 		return broken
 	}
@@ -63,8 +65,8 @@ func arrayValues(v any) (values []any, ok bool) {
 	switch v := v.(type) {
 	case []any:
 		return v, true
-	case object:
-		return v.values(), true
+	case php.Object:
+		return v.Values(), true
 	default:
 		return nil, false
 	}

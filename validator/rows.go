@@ -1,12 +1,16 @@
 package validator
 
-import "time"
+import (
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/php"
+)
 
 // ParseGrants reads a stored list of grants (oarc_grants, oaac_grants). PHP writes a list with gaps as an
 // object: its values count. Old names are given as the names in use. ok is false for anything else, which
 // MediaWiki cannot load.
 func ParseGrants(raw []byte) (grants []string, ok bool) {
-	v, err := decodeJSON(raw)
+	v, err := php.DecodeJSON(raw)
 	if err != nil {
 		return nil, false
 	}
@@ -14,8 +18,8 @@ func ParseGrants(raw []byte) (grants []string, ok bool) {
 	switch v := v.(type) {
 	case []any:
 		items = v
-	case object:
-		items = v.values()
+	case php.Object:
+		items = v.Values()
 	default:
 		return nil, false
 	}

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/php"
 )
 
 // oddSubject stands for a sub that is neither text nor number: it names nobody, and is not absent either. No
@@ -28,7 +30,7 @@ func readSubject(sub any) string {
 		odd = sub
 	case []any:
 		odd = len(sub) > 0
-	case object:
+	case php.Object:
 		odd = len(sub) > 0
 	}
 	if odd {
@@ -86,7 +88,6 @@ func namesUser(p *Policy, sub string) bool {
 	case sub == oddSubject || p.centralIDs():
 		return true
 	}
-	sub = strings.TrimLeft(sub, phpBlanks)
-	f, _ := strconv.ParseFloat(sub[:phpNumberLength(sub)], 64)
+	f, _ := php.LeadingNumber(sub)
 	return math.Trunc(f) != 0
 }

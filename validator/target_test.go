@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/php"
 )
 
 // TestTargetIsWhatGoesOn holds the reading of request targets to Go's, by which handlers after this one, and backends
@@ -38,7 +40,7 @@ func TestTargetIsWhatGoesOn(t *testing.T) {
 		case !holdsSignature(query) && holdsSignature(sentQuery):
 			t.Errorf("%q: the credential in the query is overlooked", target)
 		}
-		if path, query, ok = phpTarget(target); ok {
+		if path, query, ok = php.SplitTarget(target); ok {
 			sameTarget(t, target, path, query, sentPath, sentQuery)
 		}
 	}

@@ -6,32 +6,15 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"os/exec"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/parity"
 )
 
-// phpHeaderGrammar is the one expression by which the extension reads the header.
-var phpHeaderGrammar = regexp.MustCompile(`(oauth_[a-z_-]*)=(:?"([^"]*)"|([^,]*))`)
-
-// phpHeaderByGrammar reads the header by the expression itself.
-func phpHeaderByGrammar(line string) map[string]string {
-	values := map[string]string{}
-	for _, m := range phpHeaderGrammar.FindAllStringSubmatch(line, -1) {
-		value := m[3]
-		if value == "" || value == "0" { // empty()
-			value = m[4]
-		}
-		values[m[1]] = decodeForm(value)
-	}
-	return values
-}
-
-// FuzzPHP: the header is read as by the extension's own expression; whatever query and form hold, what comes of them is
-// bounded by what was sent, and the same each time, in the encoding that is signed; and without the secrets nothing passes.
-func FuzzPHP(f *testing.F) {
+// FuzzMediaWiki: what comes of any header, query and form is the same each time,
+// in the encoding that is signed; and without the secrets nothing passes.
+func FuzzMediaWiki(f *testing.F) {
 	headers, forms := parity.AuthorizationValues(f), parity.Forms(f)
 	seeds := max(len(headers), len(forms))
 	for i := range seeds {
@@ -41,26 +24,8 @@ func FuzzPHP(f *testing.F) {
 		f.Fatalf("%d seeds, want %d", seeds, minSeeds)
 	}
 	f.Fuzz(func(t *testing.T, query, form, header string) {
-		got, want := phpHeader(header), phpHeaderByGrammar(header)
-		if len(got.entries) != len(want) {
-			t.Fatalf("%q: %d parameters, want %q", header, len(got.entries), want)
-		}
-		for _, e := range got.entries {
-			if value, found := want[e.key.name]; !found || value != e.value.text || e.value.list != nil {
-				t.Fatalf("%q: %s is %q, want %q", header, e.key.name, e.value.text, value)
-			}
-		}
-		for _, text := range []string{query, form} {
-			pieces := strings.Count(text, "&") + 1
-			if n := phpParse(text).size(); n > pieces {
-				t.Fatalf("%q: %d parameters of %d pieces", text, n, pieces)
-			}
-			if n := phpGet(text).size(); n > min(pieces, phpMaxInputVars) {
-				t.Fatalf("%q: %d PHP variables of %d pieces", text, n, pieces)
-			}
-		}
-		base, reason := phpBase("POST", "http://h/", query, form, header)
-		again, _ := phpBase("POST", "http://h/", query, form, header)
+		base, reason := mediaWikiBase("POST", "http://h/", query, form, header)
+		again, _ := mediaWikiBase("POST", "http://h/", query, form, header)
 		if !bytes.Equal(base, again) {
 			t.Fatalf("%q and %q", base, again)
 		}
@@ -77,18 +42,10 @@ func FuzzPHP(f *testing.F) {
 	})
 }
 
-// size counts the values of an array, those of its lists each.
-func (a *phpArray) size() (n int) {
-	for _, e := range a.entries {
-		n += max(1, len(e.value.list))
-	}
-	return n
-}
-
-// phpBase is the base string that MediaWiki's rules make of a request.
-func phpBase(method, url, query, form, header string) ([]byte, Reason) {
+// mediaWikiBase is the base string that MediaWiki's rules make of a request.
+func mediaWikiBase(method, url, query, form, header string) ([]byte, Reason) {
 	c := Claim{method: method, baseURL: url, query: query, header: header}
-	reason := php{}.merge(&c, form, MalformedForm)
+	reason := mediaWikiReader{}.merge(&c, form, MalformedForm)
 	return c.appendBaseString(nil, nil), reason
 }
 
@@ -109,8 +66,8 @@ for line in sys.stdin:
     print(base64.b64encode(base.encode('latin-1')).decode())
 `
 
-// TestPHPSignsAsTheReference makes random requests of every oddity that the reference knows of.
-func TestPHPSignsAsTheReference(t *testing.T) {
+// TestMediaWikiSignsAsTheReference makes random requests of every oddity that the reference knows of.
+func TestMediaWikiSignsAsTheReference(t *testing.T) {
 	const requests = 800
 	random := rand.New(rand.NewPCG(3, 4))
 	pick := func(choices ...string) string { return choices[random.IntN(len(choices))] }
@@ -163,7 +120,7 @@ func TestPHPSignsAsTheReference(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, reason := phpBase(r.Method, r.URL, r.Query, r.Body, r.Header)
+		got, reason := mediaWikiBase(r.Method, r.URL, r.Query, r.Body, r.Header)
 		if reason == DuplicateParameter { // a list for a protocol parameter: refused before it is signed
 			continue
 		}

@@ -11,10 +11,10 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 )
 
-// phpParams lists the parameters that MediaWiki would sign, decoded.
-func phpParams(query, form, header string) []string {
+// mediaWikiParams lists the parameters that MediaWiki would sign, decoded.
+func mediaWikiParams(query, form, header string) []string {
 	c := Claim{query: query, header: header}
-	php{}.merge(&c, form, MalformedForm)
+	mediaWikiReader{}.merge(&c, form, MalformedForm)
 	c.appendBaseString(nil, nil) // sorts
 	var list []string
 	for _, p := range c.params {
@@ -23,7 +23,7 @@ func phpParams(query, form, header string) []string {
 	return list
 }
 
-func TestPHPParameters(t *testing.T) {
+func TestMediaWikiParameters(t *testing.T) {
 	for _, tt := range []struct {
 		query, form string
 		want        []string
@@ -72,7 +72,7 @@ func TestPHPParameters(t *testing.T) {
 		{"a" + strings.Repeat("[b]", 64) + "=1", "", []string{"a=Array", "a" + strings.Repeat("[b]", 64) + "=1"}},
 		{"a" + strings.Repeat("[b]", 65) + "=1", "", []string{"a" + strings.Repeat("[b]", 65) + "=1"}},
 	} {
-		got := phpParams(tt.query, tt.form, "")
+		got := mediaWikiParams(tt.query, tt.form, "")
 		slices.Sort(got)
 		slices.Sort(tt.want)
 		if tt.query == "0" {
@@ -82,12 +82,12 @@ func TestPHPParameters(t *testing.T) {
 			t.Errorf("query %q, form %q: %q, want %q", tt.query, tt.form, got, tt.want)
 		}
 	}
-	if got := phpParams("a.b=1"+strings.Repeat("&c=1", 999)+"&d.e=1", "", ""); slices.Contains(got, "d_e=1") || !slices.Contains(got, "a_b=1") {
+	if got := mediaWikiParams("a.b=1"+strings.Repeat("&c=1", 999)+"&d.e=1", "", ""); slices.Contains(got, "d_e=1") || !slices.Contains(got, "a_b=1") {
 		t.Errorf("PHP reads 1000 variables: %q", got)
 	}
 }
 
-func TestPHPHeader(t *testing.T) {
+func TestMediaWikiHeader(t *testing.T) {
 	for header, want := range map[string][]string{
 		`OAuth oauth_token="a", oauth_nonce="b"`:   {"oauth_nonce=b", "oauth_token=a"},
 		`OAuth oauth_token="a"oauth_nonce="b"`:     {"oauth_nonce=b", "oauth_token=a"},
@@ -111,49 +111,8 @@ func TestPHPHeader(t *testing.T) {
 		`OAuth oauth_="x"`:                         {"oauth_=x"},
 		`OAuth oauth_x-y="1", oauth_signature="s"`: {"oauth_x-y=1"},
 	} {
-		if got := phpParams("", "", header); !slices.Equal(got, want) {
+		if got := mediaWikiParams("", "", header); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", header, got, want)
-		}
-	}
-}
-
-func TestPHPTimestamp(t *testing.T) {
-	for text, want := range map[string]float64{
-		"1700000000": 1.7e9, "+1700000000": 1.7e9, " 1700000000": 1.7e9, "1700000000 ": 1.7e9, "001700000000": 1.7e9,
-		"1.7e9": 1.7e9, "1700000000.5": 1700000000.5, "1700000000abc": 1.7e9, "1700000000,000": 1.7e9, "1700000000\n": 1.7e9,
-		"17e8x": 1.7e9, "-1": -1, ".5": .5, "5.": 5, "1e": 1, "1e+": 1, "1e1": 10, "0x1A": 0,
-	} {
-		if got, ok := (php{}).timestamp(text); !ok || got != want {
-			t.Errorf("%q: %v, %v; want %v", text, got, ok, want)
-		}
-	}
-	for _, text := range []string{"abc", "INF", "NAN", "", ".", "+", "e5", "- 1", "\x001"} {
-		if got, ok := (php{}).timestamp(text); ok {
-			t.Errorf("%q: %v", text, got)
-		}
-	}
-}
-
-func TestPHPTarget(t *testing.T) {
-	for target, want := range map[string]string{
-		"/api.php?a=1":               "/api.php ? a=1",
-		"///api.php":                 "/api.php ? ",
-		"/x/../api.php":              "/x/../api.php ? ",
-		"/api.php?a=1#b?c":           "",
-		"/api.php#":                  "",
-		"http://h:80//w/api.php?a=b": "/w/api.php ? a=b",
-		"/?":                         "/ ? ",
-		"/api.php?a?b":               "/api.php ? a?b",
-		"*":                          "",
-		"http://h":                   "",
-		"http:///x":                  "",
-		"http://h?b=c&d=/w/api.php":  "", // its path is empty, and what is behind the slash its query
-		"http://h?b=/":               "",
-		"http:/x?b=://h/w/api.php":   "",
-	} {
-		path, query, ok := phpTarget(target)
-		if got := strings.TrimLeft(path+" ? "+query, "?"); ok && got != want || ok != (want != "") {
-			t.Errorf("%q: %q, %v; want %q", target, got, ok, want)
 		}
 	}
 }

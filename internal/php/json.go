@@ -1,4 +1,4 @@
-package validator
+package php
 
 import (
 	"bytes"
@@ -11,18 +11,20 @@ import (
 	"unicode/utf8"
 )
 
-// maxJSONDepth is PHP's limit for json_decode, which counts the innermost value as a level too.
+// maxJSONDepth is the depth at which json_decode fails. It counts the innermost
+// value as a level too.
 const maxJSONDepth = 512
 
 var errJSON = errors.New("malformed JSON")
 
-// object is a JSON object whose names are compared byte for byte. A repeated name counts with its last value.
-// Decoding into structs would not do: encoding/json matches names without regard to case, so that "EXP" could
-// stand in for "exp", and "ipaddresses" for "IPAddresses".
-type object map[string]any
+// Object is a JSON object. Of a repeated name the last value counts. Names are
+// compared byte for byte. Decoding into structs would not do that, because
+// encoding/json ignores case: "EXP" could stand in for "exp", and "ipaddresses"
+// for "IPAddresses".
+type Object map[string]any
 
-// values returns the members' values, in the order of their names.
-func (o object) values() []any {
+// Values returns the members' values in the order of their names.
+func (o Object) Values() []any {
 	values := make([]any, 0, len(o))
 	for _, name := range slices.Sorted(maps.Keys(o)) {
 		values = append(values, o[name])
@@ -30,9 +32,11 @@ func (o object) values() []any {
 	return values
 }
 
-// decodeJSON reads one JSON text: object, []any, string, json.Number, bool or nil.
-func decodeJSON(raw []byte) (any, error) {
-	if !utf8.Valid(raw) || !pairedSurrogates(raw) { // the decoder would put U+FFFD where PHP refuses
+// DecodeJSON returns the value of one JSON text: an Object, []any, string,
+// json.Number, bool or nil. It fails where json_decode does.
+func DecodeJSON(raw []byte) (any, error) {
+	// The decoder would replace by U+FFFD what PHP refuses.
+	if !utf8.Valid(raw) || !pairedSurrogates(raw) {
 		return nil, errJSON
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
@@ -47,7 +51,8 @@ func decodeJSON(raw []byte) (any, error) {
 	return v, nil
 }
 
-// pairedSurrogates says whether every \u escape of half a UTF-16 pair has its other half after it.
+// pairedSurrogates reports whether the other half follows every \u escape of half
+// a UTF-16 pair.
 func pairedSurrogates(raw []byte) bool {
 	wantLow := false
 	for {
@@ -61,7 +66,7 @@ func pairedSurrogates(raw []byte) bool {
 		raw = raw[i+1:]
 		high, low := false, false
 		if raw[0] == 'u' && len(raw) >= 5 {
-			unit, _ := strconv.ParseUint(string(raw[1:5]), 16, 16) // what is no number, the decoder refuses
+			unit, _ := strconv.ParseUint(string(raw[1:5]), 16, 16) // the decoder refuses other text
 			high, low = unit>>10 == 0xD800>>10, unit>>10 == 0xDC00>>10
 		}
 		if low != wantLow {
@@ -98,7 +103,7 @@ func decodeValue(d *json.Decoder, depth int) (any, error) {
 		_, err := d.Token()
 		return list, err
 	}
-	o := object{}
+	o := Object{}
 	for d.More() {
 		name, err := d.Token()
 		if err != nil {
