@@ -12,26 +12,61 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// Driver is what a kind of database does in its own way.
+// Driver connects to one kind of database server, and reads what its errors
+// mean. A driver lives in a package of its own, which registers it.
 type Driver interface {
-	// Open reads a DSN, without I/O. Its errors never quote the DSN or a part that may be secret.
+	// Open reads a DSN, without I/O. Its errors never quote the DSN or a part
+	// of it that may be secret.
 	Open(dsn string, tls *tls.Config) (Server, error)
-	// Databases says whether one connection reaches several databases.
-	Databases() bool
-	// Equal is the condition that a column of bytes is the value, an expression of Values. It may be wider
-	// than equality of bytes, which the caller checks, and must let an index be used.
-	Equal(column, value string) string
-	// Bind makes expressions for values in a statement, in their order, and the statement's arguments.
-	Bind(values []string) (expressions []string, args []any)
-	// Missing says what is missing or not granted, when err says that of a table or a column; else nil.
-	Missing(err error) *Missing
-	// Failure tells whose fault an error is: KeyFailure for one that is not known. Errors while connecting, and
-	// those of the network, need not be known.
+	// Dialect returns how statements are written for the server.
+	Dialect() Dialect
+	// Failure returns whose failure an error of a query is, and
+	// validator.KeyFailure for an error that it does not know. Errors while
+	// connecting and errors of the network need not be known.
 	Failure(err error) validator.Failure
-	// Account is a statement that asks for whom the server takes us; empty: there are no accounts.
+	// Missing returns what is missing or not granted, when err says that of a
+	// table or of a column; else nil.
+	Missing(err error) *Missing
+	// Account returns a statement that asks which account the server sees. It
+	// is empty if the server has no accounts.
 	Account() string
-	// Explain puts an error of the server into words for the operator, without text of the statement.
+	// Explain puts an error of the server into words for the operator. It
+	// keeps text of the statement out, because that holds tokens.
 	Explain(err error) error
+}
+
+// Dialect writes those parts of statements that differ between kinds of
+// databases. Names that it is given have passed the store's check of names or
+// are constants of the store. Values come from strangers.
+type Dialect interface {
+	// Quote returns the character that encloses names.
+	Quote() string
+	// Databases reports whether one connection reaches tables in several
+	// databases, each named before its tables. For PostgreSQL these are
+	// schemas.
+	Databases() bool
+	// OldUserTable returns the name that MediaWiki's table user had in this kind
+	// of database, where the name is another one; else it is empty.
+	OldUserTable() string
+	// Text returns an expression of text for one of a number or of text, so
+	// that rows of different tables fit below each other.
+	Text(expression string) string
+	// Time returns an expression of text for a column of a time: 14 digits,
+	// "infinity", or NULL.
+	Time(column string) string
+	// Equal returns the condition that a column of text equals a value, which
+	// is an expression of Bind or another column. It may be wider than
+	// equality of bytes, which the caller checks. It must let an index be
+	// used, and it is never NULL for a column that is not.
+	Equal(column, value string) string
+	// Bind returns expressions for values in a statement, in their order, and
+	// the arguments of the statement. A value may have any bytes: one that no
+	// column can hold must lead to no row and never to an error, because any
+	// stranger can send it.
+	Bind(values []string) (expressions []string, args []any)
+	// Grantee returns an account as a GRANT statement names it, given what the
+	// statement of Driver.Account returned.
+	Grantee(account string) string
 }
 
 // Server is a server that a DSN names.
@@ -39,7 +74,12 @@ type Server struct {
 	Connector driver.Connector
 	Address   string // such as tcp(db.example:3306); no secret
 	User      string
-	Database  string
+	// Catalog is what Database is a part of, where a connection reaches only
+	// one of these: the database of PostgreSQL, whose schemas are the databases
+	// of this package.
+	Catalog string
+	// Database has the tables for which no other database is named.
+	Database string
 }
 
 var (
@@ -47,8 +87,8 @@ var (
 	drivers   = map[string]Driver{}
 )
 
-// Register makes a driver known by its name. It is called from the init functions of the drivers' packages, and
-// panics when the name is taken.
+// Register makes a driver known by its name. It is called from the init
+// functions of the drivers' packages, and panics when the name is taken.
 func Register(name string, d Driver) {
 	driversMu.Lock()
 	defer driversMu.Unlock()
@@ -58,13 +98,27 @@ func Register(name string, d Driver) {
 	drivers[name] = d
 }
 
-func driverByName(name string) (Driver, error) {
+// Drivers returns the names of the registered drivers, in order.
+func Drivers() []string {
 	driversMu.RLock()
 	defer driversMu.RUnlock()
-	if d, ok := drivers[name]; ok {
+	return slices.Sorted(maps.Keys(drivers))
+}
+
+// ReachesDatabases reports whether one connection of the driver reaches tables
+// in several databases. It is false for a driver that is not registered.
+func ReachesDatabases(name string) bool {
+	d, err := driverByName(name)
+	return err == nil && d.Dialect().Databases()
+}
+
+func driverByName(name string) (Driver, error) {
+	driversMu.RLock()
+	d, ok := drivers[name]
+	driversMu.RUnlock()
+	if ok {
 		return d, nil
 	}
-	known := strings.Join(slices.Sorted(maps.Keys(drivers)), ", ")
 	return nil, fmt.Errorf("unknown store driver %q: this build has %s; "+
-		"a driver is built in by importing github.com/caddy-mwoauth/caddy-mwoauth/store/%s", name, known, name)
+		"a driver is built in by importing github.com/caddy-mwoauth/caddy-mwoauth/store/%s", name, strings.Join(Drivers(), ", "), name)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"math"
 	"strconv"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
@@ -62,7 +63,7 @@ func (s *Store) query(st *step, key validator.Key, before *found) (q *query, nee
 		store: s, step: st, key: key, form: s.form(st.parts, key.Protocol, 0), values: s.names, before: before,
 	}
 	q.form.subject = key.Subject != 0 && st.parts != oauthTables
-	q.values[placeSubject] = strconv.FormatUint(key.Subject, 10)
+	q.values[placeSubject] = idText(key.Subject)
 	q.values[placeWikiID] = s.wiki.ID
 	if st.parts&oauthTables != 0 {
 		// A key that is longer than its column matches no row. The servers need not see the rest of it.
@@ -76,7 +77,7 @@ func (s *Store) query(st *step, key validator.Key, before *found) (q *query, nee
 	q.form.protocol = validator.NoProtocol
 	user := before.userID(key)
 	q.form.user = user != 0
-	q.values[placeUser] = strconv.FormatUint(user, 10)
+	q.values[placeUser] = idText(user)
 	if q.form.central && st.parts&centralTables == 0 {
 		q.values[placeUserName], q.values[placeSubjectName] = before.user.central.name, before.subject.central.name
 		q.form.user = q.form.user && before.user.central.id == user
@@ -98,13 +99,23 @@ func (s *Store) sitewide(asked shape) bool {
 	return s.wiki.Release == 42 || s.wiki.Release > 42 && asked&blockTables != 0
 }
 
+// idText returns an id as it stands in a statement. No column holds an id beyond
+// 63 bits, and PostgreSQL would compare one without an index: such an id is
+// asked for as one that no row has.
+func idText(id uint64) string {
+	if id > math.MaxInt64 {
+		return "-1"
+	}
+	return strconv.FormatUint(id, 10)
+}
+
 func clip(s string, n int) string { return s[:min(len(s), n+1)] }
 
 // statement is the query's text and arguments for tables of the shape.
 func (q *query) statement(asked shape) (text string, args []any) {
 	f := q.form
-	f.driver, f.shape, f.sitewide = q.step.pool.cfg.Driver, asked&f.parts.bits(), q.store.sitewide(asked)
-	return f.statement().fill(q.step.pool.driver, q.values)
+	f.driver, f.shape, f.sitewide = q.step.pool.cfg.Driver, asked&q.step.bits(), q.store.sitewide(asked)
+	return f.statement().fill(q.step.pool.dialect, q.values)
 }
 
 // run asks the server. Everything that it answers is turned into facts here, once; what cannot be read is taken

@@ -18,6 +18,9 @@ type Missing struct {
 	Column  bool   // a column is meant
 	// Denied says that it is not granted. Servers say so of any table that is not granted, whether it is there or not.
 	Denied bool
+	// Grant is what must be granted, up to TO, where that is not the table or
+	// the column; else empty.
+	Grant string
 }
 
 // owners maps the beginnings of the names of columns to their tables.
@@ -100,8 +103,12 @@ func (q *query) explain(ctx context.Context, on *server, conn *sql.Conn, r refus
 	s, m := q.store, r.missing
 	e := &SchemaError{Wiki: s.wiki.ID, Account: on.account(ctx, conn, q.step.pool.driver), Message: m.Message}
 	table, _ := m.object(&s.wiki)
-	e.OfRelease = m.Denied && sideOf(r.shape, m, &s.wiki) >= 0
-	if e.Account == "" || table == "" {
+	e.OfRelease = m.Denied && q.sideOf(r.shape, m) >= 0
+	switch {
+	case e.Account != "" && m.Grant != "":
+		e.Grants = []string{"GRANT " + m.Grant + " TO " + e.Account}
+		return e
+	case e.Account == "" || table == "":
 		return e
 	}
 	needed := []string{table}
@@ -109,12 +116,13 @@ func (q *query) explain(ctx context.Context, on *server, conn *sql.Conn, r refus
 		needed = []string{"block", "block_target"}
 	}
 	for _, table := range needed {
-		name := s.names[placeOf(table)] + table + "`"
+		quote := q.step.pool.dialect.Quote()
+		name := s.names[placeOf(table)] + table + quote
 		if !strings.Contains(name, ".") {
-			name = "`" + on.Database + "`." + name
+			name = quote + on.Database + quote + "." + name
 		}
 		e.Grants = append(e.Grants, fmt.Sprintf("GRANT SELECT (%s) ON %s TO %s",
-			strings.Join(s.columns(r.shape)[table], ", "), name, e.Account))
+			strings.Join(s.columns(r.shape)[plainName(table)], ", "), name, e.Account))
 	}
 	return e
 }
@@ -126,10 +134,18 @@ func placeOf(table string) place {
 		return placeOAuth
 	case "globaluser", "localuser", "global_user_groups":
 		return placeCentral
-	case "user", "user_groups", "ipblocks", "block", "block_target":
+	case "user", "mwuser", "user_groups", "ipblocks", "block", "block_target":
 		return placeWiki
 	}
 	return noPlace
+}
+
+// plainName is the name of a table that does not depend on the dialect.
+func plainName(table string) string {
+	if table == "mwuser" {
+		return "user"
+	}
+	return table
 }
 
 var columnName = regexp.MustCompile(`\b[a-z]+\.([a-z0-9]+)_[a-z0-9_]+`)
@@ -169,10 +185,9 @@ func (s *server) account(ctx context.Context, conn *sql.Conn, d Driver) string {
 	if s.accountName == "" {
 		var name string
 		if err := conn.QueryRowContext(ctx, ask).Scan(&name); err != nil {
-			return "'" + s.User + "'"
+			return d.Dialect().Grantee(s.User)
 		}
-		at := strings.LastIndexByte(name, '@')
-		s.accountName = "'" + name[:max(at, 0)] + "'@'" + name[at+1:] + "'"
+		s.accountName = d.Dialect().Grantee(name)
 	}
 	return s.accountName
 }

@@ -19,6 +19,7 @@ const restAfterFailure = 5 * time.Second
 type Pool struct {
 	cfg      Config
 	driver   Driver
+	dialect  Dialect
 	primary  *server
 	replicas []*server
 	turn     atomic.Uint64
@@ -54,13 +55,13 @@ func Open(cfg Config) (*Pool, error) {
 	if !notifies {
 		cfg.Notify = func(Event) {}
 	}
-	if cfg.OAuthDatabase != "" && !d.Databases() {
+	if cfg.OAuthDatabase != "" && !d.Dialect().Databases() {
 		return nil, fmt.Errorf("oauth_database %q: a connection of driver %s reaches one database", cfg.OAuthDatabase, cfg.Driver)
 	}
 	if err := checkName("oauth_database", cfg.OAuthDatabase); err != nil {
 		return nil, err
 	}
-	p := &Pool{cfg: cfg, driver: d, now: time.Now, notifies: notifies}
+	p := &Pool{cfg: cfg, driver: d, dialect: d.Dialect(), now: time.Now, notifies: notifies}
 	if err := p.connect(); err != nil {
 		_ = p.Close() // the first error is what matters
 		return nil, err
@@ -94,8 +95,8 @@ func (p *Pool) connect() error {
 			return fmt.Errorf("replica %d: %w", i+1, err)
 		}
 		p.replicas = append(p.replicas, r)
-		if r.Database != p.primary.Database && p.driver.Databases() {
-			return fmt.Errorf("replica %d: it names database %q, the primary %q", i+1, r.Database, p.primary.Database)
+		if (r.Catalog != p.primary.Catalog || r.Database != p.primary.Database) && p.dialect.Databases() {
+			return fmt.Errorf("replica %d: it names database %q, the primary %q", i+1, r.database(), p.primary.database())
 		}
 	}
 	// Connections are made by the connectors from here on: the secrets are not needed any more.
@@ -148,8 +149,11 @@ func (p *Pool) Identity() string {
 // another.
 func (p *Pool) OAuthIdentity() (database, server string) {
 	server = p.primary.Address
-	if database = p.oauthDatabase(); database == "" {
+	switch database = p.oauthDatabase(); {
+	case database == "":
 		database = server // a file
+	case p.primary.Catalog != "":
+		database = p.primary.Catalog + "." + database
 	}
 	return fmt.Sprintf("%s %q", p.cfg.Driver, database), server
 }
@@ -173,7 +177,20 @@ type server struct {
 	accountName string // whom the server takes us for; empty: not known yet
 }
 
-func (s *server) String() string { return fmt.Sprintf("%q@%s/%q", s.User, s.Address, s.Database) }
+func (s *server) String() string {
+	if s.Catalog != "" {
+		return fmt.Sprintf("%q@%s/%q.%q", s.User, s.Address, s.Catalog, s.Database)
+	}
+	return fmt.Sprintf("%q@%s/%q", s.User, s.Address, s.Database)
+}
+
+// database names the database with its catalog, for errors.
+func (s *server) database() string {
+	if s.Catalog != "" {
+		return s.Catalog + "." + s.Database
+	}
+	return s.Database
+}
 
 func (s *server) rest(now time.Time, d time.Duration) { s.until.Store(now.Add(d).UnixNano()) }
 

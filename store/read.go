@@ -207,14 +207,14 @@ func (p *Pool) askOver(ctx context.Context, on *server, q *query, share time.Dur
 	for {
 		f, missing, err := p.try(ctx, on, conn, q, asked)
 		if err == nil {
-			q.store.remember(asked, q.step.parts.bits())
+			q.store.remember(asked, q.step.bits())
 			return f, nil
 		}
 		if missing == nil {
 			return found{}, err
 		}
 		refusals = append(refusals, refusal{asked, *missing})
-		bit := q.store.other(asked, *missing)
+		bit := q.other(asked, *missing)
 		if bit == 0 || turned&bit != 0 {
 			err = q.explain(ctx, on, conn, verdict(refusals, bit, suggested(q.store.wiki.Release)))
 			return found{}, at(on, &validator.StoreError{Failure: validator.TableFailure, Err: err})

@@ -14,9 +14,10 @@ import (
 type shape uint8
 
 const (
-	blockTables shape = 1 << iota // block and block_target (1.43), not ipblocks
-	hiddenLevel                   // gu_hidden_level, not gu_hidden
-	groupExpiry                   // gug_expiry, which 1.35 lacks
+	blockTables  shape = 1 << iota // block and block_target (1.43), not ipblocks
+	hiddenLevel                    // gu_hidden_level, not gu_hidden
+	groupExpiry                    // gug_expiry, which 1.35 lacks
+	oldUserTable                   // Dialect.OldUserTable, not user
 )
 
 // keepShape is how long a shape that is not the release's is taken for granted. When a new table or column appears
@@ -89,13 +90,16 @@ func (s *Store) tell(now shape) {
 	s.pool.cfg.Notify(e)
 }
 
-// bits are those that matter to a query of the parts.
-func (p parts) bits() (bits shape) {
-	if p&centralTables != 0 {
+// bits are those that matter to the query.
+func (st *step) bits() (bits shape) {
+	if st.parts&centralTables != 0 {
 		bits |= hiddenLevel | groupExpiry
 	}
-	if p&wikiTables != 0 {
+	if st.parts&wikiTables != 0 {
 		bits |= blockTables
+		if st.pool.dialect.OldUserTable() != "" {
+			bits |= oldUserTable
+		}
 	}
 	return bits
 }
@@ -123,12 +127,18 @@ var sides = []struct {
 		[]string{"gug_expiry"},
 		map[bool]string{false: "global groups do not end", true: "global groups end"},
 	},
+	{
+		oldUserTable,
+		[]string{"user"},
+		[]string{"mwuser"},
+		map[bool]string{false: "users are read from user", true: "users are read from mwuser"},
+	},
 }
 
 // other says which bit of the shape may be the other way round, given what is missing; 0: none. What is denied may be
 // there: it never leads to what is there besides, which may be left over or not filled yet, and would say less.
-func (s *Store) other(asked shape, m Missing) shape {
-	side := sideOf(asked, m, &s.wiki)
+func (q *query) other(asked shape, m Missing) shape {
+	side := q.sideOf(asked, m)
 	if m.Denied || side < 0 {
 		return 0
 	}
@@ -136,9 +146,12 @@ func (s *Store) other(asked shape, m Missing) shape {
 }
 
 // sideOf is the index in sides of what is missing; -1: it is read in every release.
-func sideOf(asked shape, m Missing, w *Wiki) int {
-	table, column := m.object(w)
+func (q *query) sideOf(asked shape, m Missing) int {
+	table, column := m.object(&q.store.wiki)
 	for i, side := range sides {
+		if q.step.bits()&side.bit == 0 {
+			continue
+		}
 		names := side.without
 		if asked&side.bit != 0 {
 			names = side.with

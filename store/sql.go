@@ -56,9 +56,9 @@ func (f form) text() string {
 	if err != nil {
 		panic(err) // a pool was opened by it
 	}
-	t := tables{form: f, driver: d}
+	t := tables{form: f, dialect: d.Dialect()}
 	var arms []string
-	user := people{id: placeUser.String(), name: placeUserName.String()}
+	user := people{of: t, id: placeUser.String(), name: placeUserName.String()}
 	if f.parts&oauthTables != 0 {
 		arms, user = t.oauth()
 	}
@@ -66,7 +66,7 @@ func (f form) text() string {
 		arms = append(arms, t.person(rowUser, user)...)
 	}
 	if f.subject {
-		arms = append(arms, t.person(rowSubject, people{id: placeSubject.String(), name: placeSubjectName.String()})...)
+		arms = append(arms, t.person(rowSubject, people{of: t, id: placeSubject.String(), name: placeSubjectName.String()})...)
 	}
 	return strings.Join(arms, " UNION ALL ")
 }
@@ -74,12 +74,20 @@ func (f form) text() string {
 // tables selects from the tables of a form.
 type tables struct {
 	form
-	driver Driver
+	dialect Dialect
 }
 
-func (tables) wiki(table string) string    { return placeWiki.String() + table + "`" }
-func (tables) inOAuth(table string) string { return placeOAuth.String() + table + "`" }
-func (tables) global(table string) string  { return placeCentral.String() + table + "`" }
+func (t tables) wiki(table string) string    { return placeWiki.String() + table + t.dialect.Quote() }
+func (t tables) inOAuth(table string) string { return placeOAuth.String() + table + t.dialect.Quote() }
+func (t tables) global(table string) string  { return placeCentral.String() + table + t.dialect.Quote() }
+
+// user is the wiki's table of users.
+func (t tables) user() string {
+	if t.shape&oldUserTable != 0 {
+		return t.wiki(t.dialect.OldUserTable()) + " u"
+	}
+	return t.wiki("user") + " u"
+}
 
 // oauth selects from the OAuth tables, and says who the acceptance's user is.
 func (t tables) oauth() (arms []string, user people) {
@@ -87,36 +95,37 @@ func (t tables) oauth() (arms []string, user people) {
 	//nolint:gosec // names of columns
 	secret, rsaKey, tokenSecret := "c.oarc_secret_key", "c.oarc_rsa_key", "a.oaac_access_secret"
 	accepted := acceptances + " a"
-	found := t.driver.Equal("a.oaac_access_token", placeToken.String())
+	found := t.dialect.Equal("a.oaac_access_token", placeToken.String())
 	if t.protocol == validator.OAuth2 {
 		secret, rsaKey, tokenSecret = "NULL", "NULL", "NULL"
 		accepted = t.inOAuth("oauth2_access_tokens") + " t JOIN " + acceptances + " a ON a.oaac_id = t.oaat_acceptance_id"
-		found = t.driver.Equal("t.oaat_identifier", placeToken.String())
+		found = t.dialect.Equal("t.oaat_identifier", placeToken.String())
 	}
 	consumer := []string{
 		"c.oarc_id", "c.oarc_consumer_key", "c.oarc_name", "c.oarc_user_id", "c.oarc_wiki", "c.oarc_oauth_version",
 		"c.oarc_stage", "c.oarc_owner_only", "c.oarc_grants", "c.oarc_restrictions", secret, rsaKey,
 	}
-	named := t.driver.Equal("c.oarc_consumer_key", placeConsumer.String())
+	named := t.dialect.Equal("c.oarc_consumer_key", placeConsumer.String())
 
 	arms = []string{
-		arm(rowConsumer, consumer, consumers+" c", named),
-		arm(rowConsumer, consumer, accepted+" JOIN "+consumers+" c ON c.oarc_id = a.oaac_consumer_id", found+" AND NOT ("+named+")"),
+		t.arm(rowConsumer, consumer, consumers+" c", named),
+		t.arm(rowConsumer, consumer, accepted+" JOIN "+consumers+" c ON c.oarc_id = a.oaac_consumer_id", found+" AND NOT ("+named+")"),
 	}
 	if t.protocol == validator.OAuth2 {
-		arms = append(arms, arm(rowToken, []string{"t.oaat_acceptance_id", "t.oaat_identifier", "t.oaat_revoked"},
+		arms = append(arms, t.arm(rowToken, []string{"t.oaat_acceptance_id", "t.oaat_identifier", "t.oaat_revoked"},
 			t.inOAuth("oauth2_access_tokens")+" t", found))
 	}
-	arms = append(arms, arm(rowAcceptance, []string{
+	arms = append(arms, t.arm(rowAcceptance, []string{
 		"a.oaac_id", "a.oaac_access_token", "a.oaac_consumer_id", "a.oaac_user_id", "a.oaac_wiki", "a.oaac_grants", tokenSecret,
 	}, accepted, found))
 	// User 0 is nobody, but every block of an IP address is a block of ipb_user 0.
-	return arms, people{tables: []string{accepted}, conditions: []string{found, "a.oaac_user_id > 0"}, id: "a.oaac_user_id"}
+	return arms, people{of: t, tables: []string{accepted}, conditions: []string{found, "a.oaac_user_id > 0"}, id: "a.oaac_user_id"}
 }
 
 // people are users that a SELECT reaches: the tables and conditions that lead to them, and expressions for their
 // id and, with CentralAuth, their name.
 type people struct {
+	of                 tables
 	tables, conditions []string
 	id, name           string
 }
@@ -127,9 +136,9 @@ func (p people) join(table string, conditions ...string) people {
 	return p
 }
 
-// arm selects of p. JOIN conditions may stand in WHERE: MySQL's JOIN needs no ON, nor SQLite's.
+// arm selects of p.
 func (p people) arm(kind int, columns ...string) string {
-	return arm(kind, columns, strings.Join(p.tables, " JOIN "), strings.Join(p.conditions, " AND "))
+	return p.of.arm(kind, columns, strings.Join(p.tables, ", "), strings.Join(p.conditions, " AND "))
 }
 
 // person selects what the parts say of a user, as rows of the kinds from first on.
@@ -143,14 +152,14 @@ func (t tables) person(first int, p people) (arms []string) {
 	if t.parts&wikiTables == 0 {
 		return arms
 	}
-	account := p.join(t.wiki("user")+" u", "u.user_id = "+p.id)
+	account := p.join(t.user(), "u.user_id = "+p.id)
 	if t.central {
-		account = p.join(t.wiki("user")+" u", t.driver.Equal("u.user_name", p.name))
+		account = p.join(t.user(), t.dialect.Equal("u.user_name", p.name))
 		p = account
 		p.id = "u.user_id"
 	}
 	return append(arms, account.arm(first, "u.user_id", "u.user_name"),
-		p.join(t.wiki("user_groups")+" g", "g.ug_user = "+p.id).arm(first+rowGroup-rowUser, "g.ug_group", "g.ug_expiry"),
+		p.join(t.wiki("user_groups")+" g", "g.ug_user = "+p.id).arm(first+rowGroup-rowUser, "g.ug_group", t.dialect.Time("g.ug_expiry")),
 		t.blocks(first+rowBlock-rowUser, p))
 }
 
@@ -166,23 +175,23 @@ func (t tables) blocks(kind int, p people) string {
 	}
 	if t.shape&blockTables == 0 {
 		return p.join(t.wiki("ipblocks")+" b", "b.ipb_user = "+p.id).
-			arm(kind, "b.ipb_expiry", sitewide("b.ipb_sitewide"), "b.ipb_deleted")
+			arm(kind, t.dialect.Time("b.ipb_expiry"), sitewide("b.ipb_sitewide"), "b.ipb_deleted")
 	}
 	return p.join(t.wiki("block_target")+" bt", "bt.bt_user = "+p.id).join(t.wiki("block")+" b", "b.bl_target = bt.bt_id").
-		arm(kind, "b.bl_expiry", sitewide("b.bl_sitewide"), "b.bl_deleted")
+		arm(kind, t.dialect.Time("b.bl_expiry"), sitewide("b.bl_sitewide"), "b.bl_deleted")
 }
 
 // globalUser selects what CentralAuth knows of a user. A row of localuser is the attachment of that name on that wiki.
 func (t tables) globalUser(first int, p people) []string {
-	hidden, expires := "LENGTH(gu.gu_hidden) > 0", "NULL"
+	hidden, expires := "CASE WHEN LENGTH(gu.gu_hidden) > 0 THEN 1 ELSE 0 END", "NULL"
 	if t.shape&hiddenLevel != 0 {
 		hidden = "gu.gu_hidden_level"
 	}
 	if t.shape&groupExpiry != 0 {
-		expires = "gug.gug_expiry"
+		expires = t.dialect.Time("gug.gug_expiry")
 	}
 	attached := t.global("globaluser") + " gu LEFT JOIN " + t.global("localuser") + " lu ON " +
-		t.driver.Equal("lu.lu_wiki", placeWikiID.String()) + " AND " + t.driver.Equal("lu.lu_name", "gu.gu_name")
+		t.dialect.Equal("lu.lu_wiki", placeWikiID.String()) + " AND " + t.dialect.Equal("lu.lu_name", "gu.gu_name")
 	return []string{
 		p.join(attached, "gu.gu_id = "+p.id).
 			arm(first+rowCentral-rowUser, "gu.gu_id", "gu.gu_name", "gu.gu_locked", hidden, "lu.lu_wiki", "lu.lu_name"),
@@ -192,7 +201,14 @@ func (t tables) globalUser(first int, p people) []string {
 }
 
 // arm is one SELECT, filled up to width.
-func arm(kind int, columns []string, from, where string) string {
+func (t tables) arm(kind int, columns []string, from, where string) string {
+	texts := make([]string, len(columns))
+	for i, c := range columns {
+		texts[i] = c
+		if c != "NULL" {
+			texts[i] = t.dialect.Text(c)
+		}
+	}
 	return fmt.Sprintf("SELECT %d, %s%s FROM %s WHERE %s",
-		kind, strings.Join(columns, ", "), strings.Repeat(", NULL", width-len(columns)), from, where)
+		kind, strings.Join(texts, ", "), strings.Repeat(", NULL", width-len(columns)), from, where)
 }

@@ -53,7 +53,7 @@ func parse(text string) *statement {
 }
 
 // fill puts names and values into their places.
-func (s *statement) fill(d Driver, values [places]string) (text string, args []any) {
+func (s *statement) fill(d Dialect, values [places]string) (text string, args []any) {
 	var bound []string
 	for p := firstValue; p < places; p++ {
 		if s.used[p] {

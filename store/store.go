@@ -64,11 +64,11 @@ func (p *Pool) Wiki(w Wiki) *Store {
 	}
 	s.addStep(s.server(), wikiTables)
 	s.err = s.check()
-	s.names[placeWiki] = qualifier(w.Database, w.TablePrefix)
-	s.names[placeOAuth] = qualifier(p.cfg.OAuthDatabase, w.oauthPrefix())
-	s.names[placeCentral] = qualifier(w.CentralAuthDatabase, "")
+	s.names[placeWiki] = qualifier(s.server().dialect, w.Database, w.TablePrefix)
+	s.names[placeOAuth] = qualifier(p.dialect, p.cfg.OAuthDatabase, w.oauthPrefix())
+	s.names[placeCentral] = qualifier(s.centralServer().dialect, w.CentralAuthDatabase, "")
 	if w.CentralAuthDatabase == "" && w.CentralAuthServer == nil {
-		s.names[placeCentral] = qualifier("", w.TablePrefix)
+		s.names[placeCentral] = qualifier(p.dialect, "", w.TablePrefix)
 	}
 	return s
 }
@@ -111,7 +111,7 @@ func (s *Store) check() error {
 		{"database", s.wiki.Database, s.server()},
 		{"centralauth database", s.wiki.CentralAuthDatabase, s.centralServer()},
 	} {
-		if d.name != "" && !d.pool.driver.Databases() {
+		if d.name != "" && !d.pool.dialect.Databases() {
 			return fmt.Errorf("wiki %q: %s %q: a connection of driver %s reaches one database", s.wiki.ID, d.what, d.name, d.pool.cfg.Driver)
 		}
 		if err := checkName(d.what, d.name); err != nil {
@@ -128,12 +128,13 @@ func (s *Store) check() error {
 }
 
 // qualifier is what stands before a table's name: the quote, its database where one is named, and its prefix. The
-// names have passed checkName. Backticks quote in MySQL and SQLite alike.
-func qualifier(database, prefix string) string {
+// names have passed checkName.
+func qualifier(d Dialect, database, prefix string) string {
+	quote := d.Quote()
 	if database == "" {
-		return "`" + prefix
+		return quote + prefix
 	}
-	return "`" + database + "`.`" + prefix
+	return quote + database + quote + "." + quote + prefix
 }
 
 // Identity names everything that facts depend on, beside the key: two stores of one identity find the same. It
@@ -163,6 +164,7 @@ func (s *Store) SharedUserIDs() bool {
 	if database == "" {
 		database = own.primary.Database
 	}
-	return own.cfg.Driver != s.pool.cfg.Driver || own.primary.Address != s.pool.primary.Address || database != s.pool.oauthDatabase() ||
+	return own.cfg.Driver != s.pool.cfg.Driver || own.primary.Address != s.pool.primary.Address ||
+		own.primary.Catalog != s.pool.primary.Catalog || database != s.pool.oauthDatabase() ||
 		s.wiki.TablePrefix != s.wiki.oauthPrefix()
 }

@@ -40,18 +40,39 @@ func (driver) Open(dsn string, tlsConfig *tls.Config) (store.Server, error) {
 	return store.Server{Connector: connector, Address: c.Net + "(" + address + ")", User: c.User, Database: c.DBName}, nil
 }
 
-func (driver) Databases() bool { return true }
+func (driver) Dialect() store.Dialect { return dialect{} }
 
-func (driver) Equal(column, value string) string { return column + " = " + value }
+type dialect struct{}
+
+func (dialect) Quote() string { return "`" }
+
+func (dialect) Databases() bool { return true }
+
+func (dialect) OldUserTable() string { return "" }
+
+func (dialect) Text(expression string) string { return expression }
+
+func (dialect) Time(column string) string { return column }
+
+func (dialect) Equal(column, value string) string { return column + " = " + value }
 
 // Bind writes the values in hexadecimal: no quoting that depends on sql_mode or on a character set, and no
 // round trip to prepare the statement. As latin1 every byte is a character of its own; a binary column compares
 // bytes, and a column in another character set can use its index for what is ASCII.
-func (driver) Bind(values []string) (expressions []string, args []any) {
+func (dialect) Bind(values []string) (expressions []string, args []any) {
 	for _, v := range values {
 		expressions = append(expressions, "_latin1 X'"+hex.EncodeToString([]byte(v))+"'")
 	}
 	return expressions, nil
+}
+
+// Grantee quotes the two parts of an account by themselves.
+func (dialect) Grantee(account string) string {
+	at := strings.LastIndexByte(account, '@')
+	if at < 0 { // the user alone is known
+		return "'" + account + "'"
+	}
+	return "'" + account[:at] + "'@'" + account[at+1:] + "'"
 }
 
 func (driver) Failure(err error) validator.Failure {

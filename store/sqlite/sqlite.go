@@ -36,14 +36,30 @@ func (driver) Open(dsn string, tlsConfig *tls.Config) (store.Server, error) {
 	return store.Server{Connector: connector, Address: "file(" + dsn + ")"}, nil
 }
 
-func (driver) Databases() bool { return false }
+func (driver) Dialect() store.Dialect { return dialect{} }
+
+type dialect struct{}
+
+// Quote is MySQL's, which SQLite takes for names alone: it reads a name in
+// double quotes that it does not know as text.
+func (dialect) Quote() string { return "`" }
+
+func (dialect) Databases() bool { return false }
+
+func (dialect) OldUserTable() string { return "" }
+
+func (dialect) Text(expression string) string { return expression }
+
+func (dialect) Time(column string) string { return column }
+
+func (dialect) Grantee(account string) string { return account }
 
 // Equal finds text, as MediaWiki writes it, and blobs of the same bytes: SQLite holds the two for different.
-func (driver) Equal(column, value string) string {
+func (dialect) Equal(column, value string) string {
 	return column + " IN (" + value + ", CAST(" + value + " AS BLOB))"
 }
 
-func (driver) Bind(values []string) (expressions []string, args []any) {
+func (dialect) Bind(values []string) (expressions []string, args []any) {
 	for i, v := range values {
 		expressions = append(expressions, "?"+strconv.Itoa(i+1))
 		args = append(args, v)
