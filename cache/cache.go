@@ -3,6 +3,7 @@ package cache
 
 import (
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,8 @@ type Cache struct {
 	// generation counts purges. An entry of an older one is a miss: ristretto stores behind our back.
 	generation atomic.Uint64
 
+	marks marks
+
 	mu      sync.Mutex
 	flights map[digest]*flight
 	held    [2]int64 // bytes of finished flights, negative and positive
@@ -75,6 +78,7 @@ func New(cfg Config) (*Cache, error) {
 		flights: map[digest]*flight{},
 		failed:  map[digest]failedKey{},
 		budget:  sixteenth / 2,
+		marks:   marks{seed: maphash.MakeSeed()},
 	}
 	var err error
 	if c.facts, err = newInner[validator.Facts]("facts", 10*sixteenth); err != nil {
@@ -112,6 +116,7 @@ func (c *Cache) Purge() {
 	c.flights = map[digest]*flight{}
 	c.held = [2]int64{}
 	clear(c.failed)
+	c.marks.clear()
 	c.mu.Unlock()
 	c.facts.clear()
 	c.negative.clear()

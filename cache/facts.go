@@ -41,14 +41,19 @@ func (s *store) Lookup(ctx context.Context, key validator.Key) (validator.Facts,
 	c := s.cache
 	d := factsDigest(s.prefix, &key)
 	generation, now := c.generation.Load(), c.clock()
+	changed := c.changed(&key)
 	known, fresh := c.facts.get(&d, generation, now)
-	if fresh {
+	switch {
+	case known != nil && known.began <= changed:
+		known = nil
+	case fresh:
 		return known.value, nil
 	}
-	if e, fresh := c.negative.get(&d, generation, now); fresh {
+	if e, fresh := c.negative.get(&d, generation, now); fresh && e.began > changed {
 		return e.value, nil
 	}
-	return s.ask(ctx, &key, d, known)
+	key.Primary = changed != never && now-changed < int64(primaryFor)
+	return s.ask(ctx, &key, d, known, changed)
 }
 
 // entry makes an entry of facts that were asked for at began.

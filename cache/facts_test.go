@@ -252,7 +252,7 @@ func TestTheAnswerToAProbeCounts(t *testing.T) {
 		next.lookup = answering(false).lookup
 		mustLookup(t, s, key(1)) // the probe
 		synctest.Wait()
-		if f, err := s.ask(t.Context(), new(key(1)), d, known); f.Positive() || err != nil {
+		if f, err := s.ask(t.Context(), new(key(1)), d, known, never); f.Positive() || err != nil {
 			t.Errorf("got %+v, %v, want the answer that the row is gone", f, err)
 		}
 		wantAsked(t, next, 5)

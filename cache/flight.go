@@ -34,11 +34,11 @@ type flight struct {
 
 // ask answers a lookup that the cache cannot answer. known is what is cached, no
 // longer fresh; nil: nothing.
-func (s *store) ask(ctx context.Context, key *validator.Key, d digest, known *entry[validator.Facts]) (validator.Facts, error) {
+func (s *store) ask(ctx context.Context, key *validator.Key, d digest, known *entry[validator.Facts], changed int64) (validator.Facts, error) {
 	if !s.cache.usable(known) {
 		known = nil
 	}
-	f, err := s.join(key, d, known)
+	f, err := s.join(key, d, known, changed)
 	if f != nil {
 		select {
 		case <-f.done:
@@ -63,12 +63,12 @@ func (c *Cache) usable(e *entry[validator.Facts]) bool {
 // join returns the flight that the lookup of a key waits for; it may begin just
 // now. Nil means that the lookup does not wait: it is answered by known, or
 // without that by the error.
-func (s *store) join(key *validator.Key, d digest, known *entry[validator.Facts]) (*flight, error) {
+func (s *store) join(key *validator.Key, d digest, known *entry[validator.Facts], changed int64) (*flight, error) {
 	c, a := s.cache, s.servers.admission
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock()
-	f := c.current(d, now)
+	f := c.current(d, now, changed)
 	if f != nil && f.answer != nil {
 		return f, nil
 	}
@@ -116,9 +116,18 @@ func (s *store) join(key *validator.Key, d digest, known *entry[validator.Facts]
 	return f, nil
 }
 
-// current returns the flight of a key that is under way or in its grace. The caller holds mu.
-func (c *Cache) current(d digest, now int64) *flight {
+// current returns the flight of a key that is under way or in its grace. One that
+// began before a change is left to those who wait for it. The caller holds mu.
+func (c *Cache) current(d digest, now, changed int64) *flight {
 	f := c.flights[d]
+	if f != nil && f.began <= changed {
+		if f.answer != nil {
+			c.forget(d, f)
+		} else {
+			delete(c.flights, d)
+		}
+		return nil
+	}
 	if f != nil && f.answer != nil && now >= f.answer.until {
 		c.forget(d, f)
 		return nil

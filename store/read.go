@@ -34,6 +34,9 @@ type reading struct {
 func (p *Pool) read(ctx context.Context, q *query) (found, error) {
 	r := reading{pool: p, q: q, patience: time.Now().Add(p.cfg.QueryTimeout), budget: p.cfg.QueryTimeout}
 	order := p.order()
+	if q.key.Primary {
+		order = order[len(order)-1:] // a replica may lag behind what was changed
+	}
 	for i, s := range order {
 		if r.skips(s) {
 			continue

@@ -108,6 +108,19 @@ func TestReplicasInTurn(t *testing.T) {
 	}
 }
 
+// A lookup of what was changed a moment ago goes to the primary alone.
+func TestChangedIsAskedOfThePrimary(t *testing.T) {
+	s := newServers(t)
+	_, wiki := s.open(t, s.dsn["primary"], s.dsn["one"])
+	key := s.known
+	key.Primary = true
+	for range 3 {
+		if name := lookUpName(t, wiki, key); name != "primary" {
+			t.Errorf("%s answered", name)
+		}
+	}
+}
+
 func TestMissingOnReplicaIsAskedOfThePrimary(t *testing.T) {
 	s := newServers(t)
 	_, st := s.open(t, s.dsn["primary"], s.dsn["one"], s.dsn["two"])

@@ -68,6 +68,9 @@ type Key struct {
 	// not depend on it, so it is not part of what a cache compares. A Store uses
 	// it to take turns between clients while more lookups wait than it can serve.
 	Client netip.Addr
+	// Primary sends the lookup to the primary alone, because something that it
+	// rests on was changed a moment ago. Facts do not depend on it either.
+	Primary bool
 }
 
 // Store finds what the wiki's tables say. A row that is not there is a nil pointer, not an error: an error

@@ -61,15 +61,15 @@ func TestLookupKey(t *testing.T) {
 		change func(s *scene)
 		want   Key
 	}{
-		{"OAuth 1", newScene(), func(*scene) {}, Key{"enwiki", OAuth1, consumerKey, accessToken, 0, client}},
-		{"OAuth 2", newBearerScene(), func(*scene) {}, Key{"enwiki", OAuth2, clientKey, jti, 0, client}},
-		{"OAuth 2, 1.47", newBearerScene(), func(s *scene) { s.policy.Release = Release147 }, Key{"enwiki", OAuth2, clientKey, jti, 9, client}},
+		{"OAuth 1", newScene(), func(*scene) {}, Key{"enwiki", OAuth1, consumerKey, accessToken, 0, client, false}},
+		{"OAuth 2", newBearerScene(), func(*scene) {}, Key{"enwiki", OAuth2, clientKey, jti, 0, client, false}},
+		{"OAuth 2, 1.47", newBearerScene(), func(s *scene) { s.policy.Release = Release147 }, Key{"enwiki", OAuth2, clientKey, jti, 9, client, false}},
 		{"OAuth 2, 1.47, scoped", newBearerScene(), func(s *scene) {
 			s.policy.Release, s.claims["sub"] = Release147, "mw:local:enwiki:10"
-		}, Key{"enwiki", OAuth2, clientKey, jti, 10, client}},
+		}, Key{"enwiki", OAuth2, clientKey, jti, 10, client, false}},
 		{"OAuth 2, 1.47, other scope", newBearerScene(), func(s *scene) {
 			s.policy.Release, s.claims["sub"] = Release147, "mw:CentralAuth::10"
-		}, Key{"enwiki", OAuth2, clientKey, jti, 0, client}},
+		}, Key{"enwiki", OAuth2, clientKey, jti, 0, client, false}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.change(tt.scene)
