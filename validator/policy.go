@@ -57,22 +57,6 @@ const (
 	CentralAuth                   // CentralAuth's global accounts
 )
 
-// Requirement holds when the identity has one of the values.
-type Requirement struct {
-	Kind   RequirementKind
-	Values []string
-}
-
-// RequirementKind is what a Requirement asks for.
-type RequirementKind uint8
-
-// The kinds of requirements.
-const (
-	RequireGrant RequirementKind = iota
-	RequireGroup
-	RequireConsumer
-)
-
 // Defaults of a Policy.
 const (
 	DefaultTimestampWindow = 5 * time.Minute

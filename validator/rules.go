@@ -340,26 +340,3 @@ func consumerUsable(h *hearing) Reason {
 	}
 	return ConsumerNotUsable
 }
-
-// meetsRequirements asks what the operator requires beyond MediaWiki's rules.
-func meetsRequirements(h *hearing) Reason {
-	for _, r := range h.p.Require {
-		switch r.Kind {
-		case RequireGrant:
-			if !slices.ContainsFunc(h.grants, r.has) {
-				return MissingGrant
-			}
-		case RequireGroup:
-			if h.user == nil || !slices.ContainsFunc(h.groups(), r.has) {
-				return MissingGroup
-			}
-		case RequireConsumer:
-			if !r.has(h.consumer.Key) {
-				return OtherConsumer
-			}
-		}
-	}
-	return OK
-}
-
-func (r Requirement) has(value string) bool { return slices.Contains(r.Values, value) }

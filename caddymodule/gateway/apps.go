@@ -54,7 +54,7 @@ func present(to *bool) subdirective {
 }
 
 func checkConsumerKey(key string) error {
-	if len(key) != 32 || strings.Trim(key, "0123456789abcdef") != "" {
+	if !validator.IsConsumerKey(key) {
 		return fmt.Errorf("consumer: %s is not a key: use 32 of 0-9 and a-f", grammar.Quoted(key))
 	}
 	return nil

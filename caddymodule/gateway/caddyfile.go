@@ -242,7 +242,7 @@ func (h *Handler) readUsers(line *caddyfile.Dispenser) error {
 func (h *Handler) readRequire(line *caddyfile.Dispenser) error {
 	args := line.RemainingArgs()
 	if len(args) < 2 {
-		return line.Err("require takes grant, group or consumer, and at least one value")
+		return line.Errf("require takes %s, and at least one value", grammar.OneOf(kindChoice.built))
 	}
 	r := Requirement{Kind: args[0], Values: args[1:]}
 	h.Require = append(h.Require, r)

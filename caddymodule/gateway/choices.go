@@ -65,8 +65,16 @@ var (
 	noncesChoice      = choices{setting: "nonces", built: []string{"memory"}, later: []string{"redis"}, unquoted: true}
 	errorsChoice      = choices{setting: "errors", built: []string{errorsProblem, errorsMediaWiki, errorsCaddy}}
 	blocksChoice      = choices{setting: "block_disables_login", built: []string{blocksOn, blocksSitewide, off}}
-	kindChoice        = choices{setting: "require", built: []string{"grant", "group", "consumer"}}
+	kindChoice        = choices{setting: "require", built: requirementWords()}
 )
+
+// requirementWords are the words of all kinds of requirements.
+func requirementWords() (words []string) {
+	for _, kind := range validator.RequirementKinds() {
+		words = append(words, kind.String())
+	}
+	return words
+}
 
 // check says what is wrong with a word.
 func (c choices) check(word string) error {
@@ -76,9 +84,9 @@ func (c choices) check(word string) error {
 	case slices.Contains(c.later, word):
 		return notBuilt(c.setting + " " + word)
 	case c.unquoted:
-		return fmt.Errorf("%s: unknown value: use %s", c.setting, strings.Join(c.built, " or "))
+		return fmt.Errorf("%s: unknown value: use %s", c.setting, grammar.OneOf(c.built))
 	default:
-		return fmt.Errorf("%s: unknown value%s: use %s", c.setting, grammar.After(" ", grammar.Quoted(word)), strings.Join(c.built, " or "))
+		return fmt.Errorf("%s: unknown value%s: use %s", c.setting, grammar.After(" ", grammar.Quoted(word)), grammar.OneOf(c.built))
 	}
 }
 
@@ -140,10 +148,32 @@ func (r Requirement) check() error {
 	var mistakes []error
 	for _, value := range r.Values {
 		if !strings.Contains(value, "{") { // otherwise it can only be checked once it is known
-			mistakes = append(mistakes, checkRequired(r.Kind, value))
+			mistakes = append(mistakes, r.checkValue(value))
 		}
 	}
 	return errors.Join(mistakes...)
+}
+
+// kind returns what the word stands for, or the zero kind, which refuses every
+// request.
+func (r Requirement) kind() validator.RequirementKind {
+	for _, kind := range validator.RequirementKinds() {
+		if kind.String() == r.Kind {
+			return kind
+		}
+	}
+	return 0
+}
+
+// checkValue finds a value that no identity can have.
+func (r Requirement) checkValue(value string) error {
+	if value == "" {
+		return fmt.Errorf("require %s: value missing", r.Kind)
+	}
+	if err := r.kind().Check(value); err != nil {
+		return fmt.Errorf("require %s: %s %w", r.Kind, grammar.Quoted(value), err)
+	}
+	return nil
 }
 
 // checkRealm holds the realm to what a quoted-string can carry (RFC 9110 section 5.6.4).

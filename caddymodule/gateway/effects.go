@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
-
-	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/grammar"
 )
 
 // use is what a setting of the directive, by the name of its field, is for.
@@ -82,34 +79,4 @@ func (h *Handler) withoutEffect(mode string, inherited bool) (mistakes []error) 
 		mistakes = append(mistakes, errors.New("base_url has no effect, because every wiki has its own: leave it out"))
 	}
 	return mistakes
-}
-
-// implicitGroups are groups that MediaWiki makes of other things. It stores
-// nobody as a member.
-var implicitGroups = []string{"*", "user", "autoconfirmed"}
-
-// renamedGrants are the names of grants in MediaWiki's tables that are read as
-// others.
-var renamedGrants = map[string]string{
-	"useoauth": "basic", "authonly": "mwoauth-authonly", "authonlyprivate": "mwoauth-authonlyprivate",
-}
-
-// checkRequired finds a value that no identity can have.
-func checkRequired(kind, value string) error {
-	instead, renamed := renamedGrants[value]
-	switch {
-	case value == "":
-		return fmt.Errorf("require %s: value missing", kind)
-	case value != strings.TrimSpace(value):
-		return fmt.Errorf("require %s: a value begins or ends with white space, so nothing can match it: leave that out", kind)
-	case len(value) > 255:
-		return fmt.Errorf("require %s: a value of %d bytes matches nothing: MediaWiki's have at most 255", kind, len(value))
-	case kind == "grant" && renamed:
-		return fmt.Errorf("require grant: no identity has the grant %q: write %s", value, instead)
-	case kind == "group" && slices.Contains(implicitGroups, value):
-		return fmt.Errorf("require group: no user is stored as a member of %q: write a group that is given to users, such as sysop, or leave the line out", value)
-	case kind == "consumer" && checkConsumerKey(value) != nil:
-		return fmt.Errorf("require consumer: %s is not a key: use 32 of 0-9 and a-f", grammar.Quoted(value))
-	}
-	return nil
 }

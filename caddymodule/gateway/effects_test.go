@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // TestSettingsByMode tries every setting in every mode: the table of the modes
@@ -97,19 +99,27 @@ func TestInheritedWithoutEffect(t *testing.T) {
 	}
 }
 
-func TestCheckRequired(t *testing.T) {
-	for value, want := range map[string]string{
-		"grant basic": "", "grant mwoauth-authonly": "", "group sysop": "", "group Sysop": "", "consumer 0123456789abcdef0123456789abcdef": "",
-		"grant useoauth": "write basic", "grant authonly": "write mwoauth-authonly", "grant authonlyprivate": "write mwoauth-authonlyprivate",
-		"group *": "such as sysop", "group user": "such as sysop", "group autoconfirmed": "such as sysop",
-		"group  sysop": "white space", "grant basic ": "white space", "grant ": "value missing",
-		"consumer 0123456789ABCDEF0123456789ABCDEF": "use 32 of", "consumer hunter2/": "the value given is not a key",
-		"group " + strings.Repeat("g", 256): "at most 255",
-	} {
-		kind, value, _ := strings.Cut(value, " ")
-		err := checkRequired(kind, value)
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%s %q: %v, want %q", kind, value, err, want)
+// TestRequireKinds holds each word of require to a kind of the validator, and
+// refuses every other word.
+func TestRequireKinds(t *testing.T) {
+	for _, kind := range validator.RequirementKinds() {
+		r := Requirement{Kind: kind.String(), Values: []string{"0123456789abcdef0123456789abcdef"}}
+		if got := r.kind(); got != kind || r.check() != nil {
+			t.Errorf("require %s: kind %d, %v", r.Kind, got, r.check())
 		}
+		h := complete(t, &Handler{Require: []Requirement{r}})
+		s, err := h.resolve()
+		if err != nil || len(s.policy.Require) != 1 || s.policy.Require[0].Kind != kind {
+			t.Errorf("require %s became %v, %v", r.Kind, s.policy.Require, err)
+		}
+	}
+	for _, word := range append(kindChoice.built, "wiki", "") {
+		if r := (Requirement{Kind: word, Values: []string{"sysop"}}); (r.kind() == 0) != (kindChoice.check(word) != nil) {
+			t.Errorf("require %q is accepted without a kind", word)
+		}
+	}
+	err := Requirement{Kind: "consumer", Values: []string{"hunter2/"}}.check()
+	if err == nil || !strings.Contains(err.Error(), "require consumer: the value given is not a key: use 32 of") {
+		t.Errorf("a value that may be secret: %v", err)
 	}
 }

@@ -245,9 +245,9 @@ func (r *resolver) policy(h *Handler) validator.Policy {
 			r.check(err)
 			continue
 		}
-		line := validator.Requirement{Kind: requirementKinds[required.Kind]}
+		line := validator.Requirement{Kind: required.kind()}
 		for _, value := range required.Values {
-			line.Values = append(line.Values, r.checked("require "+required.Kind, value, func(s string) error { return checkRequired(required.Kind, s) }))
+			line.Values = append(line.Values, r.checked("require "+required.Kind, value, required.checkValue))
 		}
 		p.Require = append(p.Require, line)
 	}
@@ -288,12 +288,6 @@ func (r *resolver) server(like store.Config, setting, dsn string) *store.Config 
 		r.check(tryStore(setting, like))
 	}
 	return &like
-}
-
-var requirementKinds = map[string]validator.RequirementKind{
-	"grant":    validator.RequireGrant,
-	"group":    validator.RequireGroup,
-	"consumer": validator.RequireConsumer,
 }
 
 // publicKeys reads each value, PEM or the path of a PEM file.
