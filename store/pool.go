@@ -168,10 +168,11 @@ func (p *Pool) oauthDatabase() string {
 // server is one server and its connections.
 type server struct {
 	Server
-	db    *sql.DB
-	gate  *gate
-	until atomic.Int64 // it rests until then: Unix nanoseconds
-	down  atomic.Bool  // it has been told that it fails
+	db       *sql.DB
+	gate     *gate
+	until    atomic.Int64 // it rests until then: Unix nanoseconds
+	down     atomic.Bool  // it has been told that it fails
+	answered atomic.Int64 // when it last answered: nanoseconds since epoch
 
 	accountMu   sync.Mutex
 	accountName string // whom the server takes us for; empty: not known yet
@@ -195,6 +196,13 @@ func (s *server) database() string {
 func (s *server) rest(now time.Time, d time.Duration) { s.until.Store(now.Add(d).UnixNano()) }
 
 func (s *server) rests(now time.Time) bool { return now.UnixNano() < s.until.Load() }
+
+// epoch is what the answers of servers are timed from, because a step of the
+// wall clock must not touch them.
+var epoch = time.Now()
+
+// answeredSince reports whether a lookup was answered since t.
+func (s *server) answeredSince(t time.Time) bool { return s.answered.Load() > int64(t.Sub(epoch)) }
 
 // order lists the servers to ask: the replicas that do not rest, each first in its turn, those without a free
 // connection after the others, then the primary.

@@ -24,8 +24,9 @@ type reading struct {
 	patience time.Time
 	budget   time.Duration
 
-	missing   *found // what a replica found, when something is missing there
-	misshapen bool   // a replica's tables are not what they should be
+	missing   *found    // what a replica found, when something is missing there
+	misshapen bool      // a replica's tables are not what they should be
+	asked     time.Time // when the last server was asked
 	failed    failures
 }
 
@@ -55,7 +56,6 @@ func (p *Pool) read(ctx context.Context, q *query) (found, error) {
 			// The caller left: that says nothing about the server.
 			return found{}, &validator.StoreError{Failure: validator.KeyFailure, Err: err}
 		default:
-			r.failed.add(err)
 			if !r.goesOn(s, err) {
 				return r.end()
 			}
@@ -70,10 +70,19 @@ func (r *reading) skips(s *server) bool {
 	return r.missing != nil && (s != p.primary || s.rests(p.now())) || r.misshapen && s != p.primary
 }
 
-// goesOn reports whether the next server is asked after one has failed.
+// goesOn notes that a server has failed, and reports whether the next one is
+// asked.
 func (r *reading) goesOn(s *server, err error) bool {
 	p := r.pool
-	switch validator.FailureOf(err) {
+	failure := validator.FailureOf(err)
+	if failure == validator.ServerFailure && s.answeredSince(r.asked) {
+		// One connection was lost, or this process had no time for it: others are
+		// answered.
+		r.failed.add(&validator.StoreError{Failure: validator.QueueFailure, Err: err})
+		return true
+	}
+	r.failed.add(err)
+	switch failure {
 	case validator.ServerFailure:
 		p.rest(s, err)
 	case validator.TableFailure: // that is one wiki's: to the others the server is as good as ever
@@ -131,13 +140,14 @@ func (r *reading) visit(ctx context.Context, s *server, left int) (found, error)
 // ask asks a server, within its share of the time. open is the number of its
 // connections.
 func (r *reading) ask(ctx context.Context, s *server, left int) (f found, open int, err error) {
-	start := time.Now()
+	r.asked = time.Now()
 	share := r.budget / time.Duration(left)
 	f, err = r.pool.ask(ctx, s, r.q, share)
 	if validator.FailureOf(err) != validator.LimitFailure {
-		r.budget -= min(time.Since(start), share) // connecting and asking have a share each
+		r.budget -= min(time.Since(r.asked), share) // connecting and asking have a share each
 	}
 	if err == nil {
+		s.answered.Store(int64(time.Since(epoch)))
 		r.pool.answers(s)
 	}
 	return f, s.db.Stats().OpenConnections, err

@@ -21,7 +21,7 @@ const (
 	// that are open still work.
 	LimitFailure
 	// QueueFailure means that the lookup waited too long in this process, for
-	// one of its own connections.
+	// one of its own connections, or over one while the server answered others.
 	QueueFailure
 	numFailures
 )

@@ -6,9 +6,11 @@
 package drill
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -59,9 +61,25 @@ func (d *drill) row(name string, format string, args ...any) {
 // refused fails the drill when more than a share of the requests does not pass.
 func (d *drill) refused(name string, t *tally, most float64) {
 	if passed := t.status[http.StatusOK]; float64(t.total()-passed) > most*float64(t.total()) {
-		d.b.Errorf("%s: %v %v, want at most %.0f %% refused", name, t, t.status, 100*most)
+		d.b.Errorf("%s: %v %v, want at most %.0f %% refused; logged: %v", name, t, t.status, 100*most, d.causes())
 	}
 }
+
+// causes returns why the gateway could not answer, and how often each cause is
+// in its log, which has a sample of them.
+func (d *drill) causes() map[string]int {
+	causes := map[string]int{}
+	for line := range strings.Lines(d.g.Log(d.b)) {
+		var l struct{ Reason, Error string }
+		if json.Unmarshal([]byte(line), &l) == nil && l.Reason != "" {
+			causes[l.Reason+": "+numbers.ReplaceAllString(l.Error, "N")]++
+		}
+	}
+	return causes
+}
+
+// numbers are what the texts of one cause differ in.
+var numbers = regexp.MustCompile(`\d+(\.\d+)?`)
 
 func memory() string {
 	var m runtime.MemStats
