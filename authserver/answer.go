@@ -23,16 +23,31 @@ const (
 	ResourceProfile          // OAuth 2: who the user is
 	ResourceScopes           // OAuth 2: what the app may ask for
 	Apps                     // what each app may do, and withdrawal
+	UnknownPage              // OAuth 1.0a: a page that does not exist
+	UnknownType              // OAuth 2: a resource that does not exist
+	UnknownRoute             // OAuth 2: a path that does not exist
 	numEndpoints
 )
+
+var endpointNames = [numEndpoints]string{
+	"none", "initiate", "authorize", "authenticate", "verified", "token", "identify", "oauth2_authorize", "access_token",
+	"profile", "scopes", "apps", "unknown_page", "unknown_type", "unknown_route",
+}
+
+// String returns the endpoint's stable name, for the log and the metrics.
+func (e Endpoint) String() string { return endpointNames[e] }
 
 // Request is a request for an endpoint.
 type Request struct {
 	Endpoint Endpoint
-	// HTTP is the request as the handler got it. Its body is not read yet.
+	// HTTP is the request with method and target as the client sent them. Its body
+	// is not read yet.
 	HTTP *http.Request
 	// Sent describes what the client sent, for signatures.
 	Sent validator.Request
+	// Name is what an UnknownType or UnknownRoute is called: a type of resource,
+	// or a path of the REST API.
+	Name string
 }
 
 // Answer is what a Server answers. Exactly one of Body, Location and Page is set,
@@ -89,3 +104,10 @@ const (
 	Unavailable           // it could not be found out: 503
 	numEventKinds
 )
+
+var eventNames = [numEventKinds]string{
+	"refused", "shown", "consented", "denied", "issued", "refreshed", "revoked", "withdrew", "told", "unavailable",
+}
+
+// String returns the kind's stable name, for the log and the metrics.
+func (k EventKind) String() string { return eventNames[k] }

@@ -193,6 +193,18 @@ func origin(address string) string {
 
 // Serve answers a request.
 func (s *Server) Serve(ctx context.Context, r Request) Answer {
+	a := s.answer(ctx, r)
+	a.Event.Endpoint = r.Endpoint
+	return a
+}
+
+func (s *Server) answer(ctx context.Context, r Request) Answer {
+	switch {
+	case r.Endpoint.ofOAuth2() && !s.cfg.OAuth2:
+		return NotFound(r.Name)
+	case r.Endpoint.ofOAuth1() && !s.cfg.OAuth1:
+		r.Endpoint = UnknownPage
+	}
 	switch r.Endpoint {
 	case Initiate:
 		return s.initiate(ctx, r)
@@ -204,15 +216,25 @@ func (s *Server) Serve(ctx context.Context, r Request) Answer {
 		return s.identify(ctx, r)
 	case Verified:
 		return s.verified(r)
+	case UnknownPage:
+		return s.refuse1(r, formatOf(r), refuse(UnknownAction), "", 0)
 	case Authorize2:
 		return s.authorize2(ctx, r)
 	case AccessToken:
 		return s.accessToken(ctx, r)
 	case ResourceProfile, ResourceScopes:
 		return s.resource(ctx, r)
+	case UnknownType:
+		return UnknownResource(r.Name)
 	case Apps:
 		return s.apps(ctx, r)
 	default:
-		return NotFound(r.HTTP.URL.Path)
+		return NotFound(r.Name)
 	}
 }
+
+// ofOAuth1 and ofOAuth2 report whether the endpoint is one of the protocol. The
+// page of apps is of both.
+func (e Endpoint) ofOAuth1() bool { return e >= Initiate && e <= Identify || e == UnknownPage }
+
+func (e Endpoint) ofOAuth2() bool { return e >= Authorize2 && e <= ResourceScopes || e >= UnknownType }
