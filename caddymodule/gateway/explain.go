@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/sent"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -29,11 +30,11 @@ func (s *settings) signedParts(r *http.Request, d *validator.Decision, wiki stri
 	p := s.policyOf(wiki)
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	proto, host := r.Header["X-Forwarded-Proto"], r.Header["X-Forwarded-Host"]
-	isScheme := strings.EqualFold(only(proto), "http") || strings.EqualFold(only(proto), "https")
+	isScheme := strings.EqualFold(sent.Only(proto), "http") || strings.EqualFold(sent.Only(proto), "https")
 	// Under the rules of MediaWiki this one counts, whoever sent it.
 	byHeader := p.Rules == validator.MediaWiki && p.BaseHost != "" && len(proto) == 1 && proto[0] == "https"
 	schemeFrom, schemeIgnored := source(p.BaseScheme != "", trusted && isScheme || byHeader, len(proto) > 0)
-	hostFrom, hostIgnored := source(p.BaseHost != "", trusted && only(host) != "", len(host) > 0)
+	hostFrom, hostIgnored := source(p.BaseHost != "", trusted && sent.Only(host) != "", len(host) > 0)
 	pathFrom := "request"
 	if p.BasePath != "" {
 		pathFrom = "base_url and request"

@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/sent"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikipath"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
@@ -121,7 +122,7 @@ func (h *Handler) leavesToWiki(w http.ResponseWriter, r *http.Request, wiki stri
 	if h.handshake == nil || !h.serves(wiki) {
 		return false
 	}
-	method, target := originalTarget(r)
+	method, target := sent.Target(r)
 	request := wikipath.Request{Method: method, Target: target, Header: r.Header}
 	if read := validator.BodyReader(w, r); read != nil && r.ContentLength != 0 {
 		request.Form = func(limit int64) ([]byte, error) { return read(validator.BodyLimit{Size: limit}) }
@@ -144,7 +145,7 @@ func (h *Handler) handshakeHint(r *http.Request, d *validator.Decision) string {
 	if d.Reason != validator.MissingToken {
 		return ""
 	}
-	method, target := originalTarget(r)
+	method, target := sent.Target(r)
 	switch {
 	case !wikipath.Resembles(method, target, r.Header["Content-Type"]):
 		return ""

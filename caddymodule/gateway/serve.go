@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/sent"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -64,7 +65,7 @@ func (h *Handler) decide(w http.ResponseWriter, r *http.Request, wiki string) va
 // verify asks the core that is for the wiki. An id from a request opens nothing but what is configured: no other one
 // gets to a cache or a database.
 func (h *Handler) verify(w http.ResponseWriter, r *http.Request, wiki string) validator.Decision {
-	request, ok := h.describe(w, r)
+	request, ok := sent.Describe(w, r, h.peerMayBeClient)
 	if !ok {
 		return validator.Decision{Reason: validator.MethodNotAllowed}
 	}

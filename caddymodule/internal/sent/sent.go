@@ -1,4 +1,6 @@
-package gateway
+// Package sent describes what a client has sent, before any handler changed it:
+// that is what the client signed.
+package sent
 
 import (
 	"net"
@@ -12,11 +14,12 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// describe tells the core what the client sent: method and target before any rewrite, for that is what it signed.
-// It says false for a CONNECT that opens no WebSocket.
-func (s *settings) describe(w http.ResponseWriter, r *http.Request) (validator.Request, bool) {
+// Describe describes a request for the core, with method and target before any
+// rewrite. It is false for a CONNECT that opens no WebSocket. peerMayBeClient is
+// the setting trusted_peer client.
+func Describe(w http.ResponseWriter, r *http.Request, peerMayBeClient bool) (validator.Request, bool) {
 	ctx := r.Context()
-	method, target := originalTarget(r)
+	method, target := Target(r)
 	if method == http.MethodConnect {
 		// RFC 8441, RFC 9220: over HTTP/1.1 the same handshake is a GET, and clients sign it as one.
 		if !opensWebSocket(r) {
@@ -43,7 +46,7 @@ func (s *settings) describe(w http.ResponseWriter, r *http.Request) (validator.R
 		d.ClientIP, _ = netip.ParseAddr(ip) // a client that has none may use no consumer that asks for one
 	}
 	if trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool); trusted {
-		s.describeForwarded(&d, r)
+		describeForwarded(&d, r, peerMayBeClient)
 	}
 	return d, true
 }
@@ -61,21 +64,22 @@ func opensWebSocket(r *http.Request) bool {
 }
 
 // describeForwarded takes over what a trusted proxy says of the client's own request.
-func (s *settings) describeForwarded(d *validator.Request, r *http.Request) {
-	switch proto := only(r.Header["X-Forwarded-Proto"]); {
+func describeForwarded(d *validator.Request, r *http.Request, peerMayBeClient bool) {
+	switch proto := Only(r.Header["X-Forwarded-Proto"]); {
 	case strings.EqualFold(proto, "http"):
 		d.Scheme = "http"
 	case strings.EqualFold(proto, "https"):
 		d.Scheme = "https"
 	}
-	if host := only(r.Header["X-Forwarded-Host"]); host != "" {
+	if host := Only(r.Header["X-Forwarded-Host"]); host != "" {
 		d.Host = host
 	}
-	d.SpoofableIP = spoofable(d.ClientIP, r, s.peerMayBeClient)
+	d.SpoofableIP = spoofable(d.ClientIP, r, peerMayBeClient)
 }
 
-// only gives the value of a header that has just one. In a list nobody knows which is the proxy's own.
-func only(lines []string) string {
+// Only returns the value of a header that has exactly one. Of a list it is not
+// known which is the proxy's own.
+func Only(lines []string) string {
 	if len(lines) != 1 || strings.Contains(lines[0], ",") {
 		return ""
 	}
@@ -133,8 +137,8 @@ func vouched(client netip.Addr, isPeer bool, h http.Header, names []string) bool
 	return false
 }
 
-// originalTarget returns method and target before any rewrite.
-func originalTarget(r *http.Request) (method, target string) {
+// Target returns method and target before any rewrite.
+func Target(r *http.Request) (method, target string) {
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		return original.Method, original.RequestURI
 	}
