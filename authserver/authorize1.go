@@ -165,3 +165,27 @@ func (s *Server) verified(r Request) Answer {
 		Event: Event{Kind: Shown, Endpoint: r.Endpoint},
 	}
 }
+
+// unknownPage answers a page of the handshake that does not exist: as a page,
+// unless another format is asked for. An app that the query names is told.
+func (s *Server) unknownPage(ctx context.Context, r Request) Answer {
+	p, refusal := paramsOf(r.HTTP.URL.RawQuery)
+	if refusal != nil {
+		return s.refusePage(r, refusal, "", 0)
+	}
+	format, sent := p.get("format")
+	if !sent {
+		format = formatHTML
+	}
+	refusal = refuse(UnknownAction)
+	key := p["oauth_consumer_key"]
+	if key != "" {
+		switch c, err := s.tables.Consumer(ctx, key); {
+		case err != nil:
+			refusal = unavailable(err)
+		case c != nil && !c.Broken && !c.Deleted:
+			refusal = &Refusal{Reason: UnknownActionOfApp, App: c}
+		}
+	}
+	return s.refuse1(r, format, refusal, key, 0)
+}

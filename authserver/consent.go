@@ -233,6 +233,9 @@ func (s *Server) pageParams(r Request) (params, *Refusal) {
 // refusePage answers a refusal with a page for a person.
 func (s *Server) refusePage(r Request, refusal *Refusal, consumerKey string, userID uint64) Answer {
 	_, status := s.oauth2(refusal)
+	if status == http.StatusUnauthorized && refusal.Reason != NotSignedIn {
+		status = http.StatusForbidden // signing in would change nothing
+	}
 	a := Answer{
 		Status: status, Page: &Page{Kind: ErrorPage, Refusal: refusal}, Headers: noStore(),
 		Event: refusal.event(r.Endpoint, consumerKey, userID),

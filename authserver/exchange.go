@@ -133,12 +133,12 @@ func (s *Server) exchangeRefresh(ctx context.Context, client *Consumer, x *token
 		return s.refuseToken(refusal, client.Key, r.UserID)
 	}
 	scopes, refusal := s.narrowed(r.Scopes, x.form)
-	if refusal != nil {
-		return s.refuseToken(refusal, client.Key, r.UserID)
+	var t *issuedToken
+	if refusal == nil {
+		t, refusal = s.userToken(ctx, client, r.UserID, scopes, false)
 	}
-	t, refusal := s.userToken(ctx, client, r.UserID, scopes, false)
 	if refusal != nil {
-		return s.refuseToken(refusal, client.Key, r.UserID)
+		return s.refuseToken(s.usedFirst(ctx, &r, refusal), client.Key, r.UserID)
 	}
 	t.JTI = r.Next
 	err := s.tables.RefreshToken(ctx, r.JTI, t.row(), t.acceptance)
@@ -150,6 +150,21 @@ func (s *Server) exchangeRefresh(ctx context.Context, client *Consumer, x *token
 	}
 	s.mark(Change{ConsumerKey: client.Key, Token: r.JTI})
 	return s.tokenAnswer(t, Refreshed)
+}
+
+// usedFirst returns the refusal of a refresh token that was used or withdrawn, where
+// it was, instead of a later one: MediaWiki looks at that first.
+func (s *Server) usedFirst(ctx context.Context, r *refreshToken, later *Refusal) *Refusal {
+	if later.Reason == ServiceUnavailable {
+		return later
+	}
+	switch old, err := s.tables.Token(ctx, r.JTI); {
+	case err != nil:
+		return unavailable(err)
+	case old == nil || old.Revoked:
+		return refuse(RefreshUsed)
+	}
+	return later
 }
 
 // refreshed answers a refresh token that was used before. Within the grace it

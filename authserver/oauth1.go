@@ -21,6 +21,7 @@ type signedRequest struct {
 // none.
 func (s *Server) readSigned(ctx context.Context, r Request) (*signedRequest, *Refusal) {
 	q := &signedRequest{format: formatOf(r)}
+	r.Sent.Handshake = true
 	signed, reason := validator.ReadSigned(ctx, s.cfg.Policy, r.Sent)
 	if reason != validator.OK {
 		return q, protocolRefusal(reason, "")
@@ -263,6 +264,7 @@ func protocolRefusal(r validator.Reason, detail string) *Refusal {
 
 // identify answers /identify: a statement about the user, for the app.
 func (s *Server) identify(ctx context.Context, r Request) Answer {
+	r.Sent.Handshake = true
 	signed, reason := validator.ReadSigned(ctx, s.cfg.Policy, r.Sent)
 	if reason != validator.OK {
 		return s.refuse1(r, formatJSON, protocolRefusal(reason, ""), "", 0)
@@ -338,7 +340,7 @@ func identifyRefusal(r validator.Reason, signed *validator.SignedRequest, c *Con
 		return refuse(AccessTokenNotFound)
 	case validator.ConsumerNotUsable:
 		return &Refusal{Reason: IdentifyNotApproved, App: c}
-	case validator.UserBlocked, validator.UserLocked:
+	case validator.UserBlocked, validator.UserPartiallyBlocked, validator.UserLocked:
 		return refuse(IdentifyBlockedUser)
 	case validator.UnknownUser:
 		return refuse(IdentifyUnknownUser)

@@ -95,6 +95,7 @@ const (
 	IdentifyWrongWiki
 	VerifierMissing
 	UnknownAction
+	UnknownActionOfApp
 	RequestTokenNotFound
 	AppNotUsable
 	UnknownApp
@@ -218,6 +219,8 @@ var catalogue = [numReasons]row{
 		eCode{"Missing parameters", "E001"}),
 	UnknownAction: of1("unknown_action", "mwoauth-bad-request-invalid-action",
 		"Sorry, something went wrong, you'll need to contact the application author for help with this.", eCode{"Unknown URL", "E002"}),
+	UnknownActionOfApp: of1("unknown_action_of_app", "mwoauth-bad-request-invalid-action-contact",
+		`Sorry, something went wrong. You'll need to contact the author of "$app" for help with this.`, eCode{"Unknown URL", "E003"}),
 	RequestTokenNotFound: of1("request_token_not_found", "mwoauthdatastore-request-token-not-found",
 		wentWrongText+"\nGo back and try to connect your account again, or contact the application author.", eCode{"OAuth token not found", "E004"}),
 	AppNotUsable: of1("app_not_usable", "mwoauthserver-bad-consumer",

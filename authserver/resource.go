@@ -18,7 +18,11 @@ func (s *Server) resource(ctx context.Context, r Request) Answer {
 	case d.Verdict == validator.Unavailable:
 		return s.refuseResource(r, unavailable(d.Err), &d)
 	case d.Verdict != validator.Allow || d.Protocol != validator.OAuth2:
-		return s.refuseResource(r, resourceRefusal(d.Reason), &d)
+		refusal := resourceRefusal(d.Reason)
+		if refusal.Reason == TokenMissing && len(r.HTTP.Header["Authorization"]) > 0 {
+			refusal = refuse(TokenMalformed) // whatever stands there is no bearer token
+		}
+		return s.refuseResource(r, refusal, &d)
 	}
 	claims, refusal := s.resourceClaims(ctx, r.Endpoint, &d)
 	if refusal != nil {

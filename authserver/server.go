@@ -217,7 +217,7 @@ func (s *Server) answer(ctx context.Context, r Request) Answer {
 	case Verified:
 		return s.verified(r)
 	case UnknownPage:
-		return s.refuse1(r, formatOf(r), refuse(UnknownAction), "", 0)
+		return s.unknownPage(ctx, r)
 	case Authorize2:
 		return s.authorize2(ctx, r)
 	case AccessToken:

@@ -26,7 +26,7 @@ func (s *Server) statement(ctx context.Context, user *User, grants GrantList, of
 		out = append(out, claim{"email_verified", user.Profile.EmailConfirmed})
 	}
 	out = append(out,
-		claim{"blocked", user.Blocked.After(s.now())},
+		claim{"blocked", max(user.Blocked, user.PartlyBlocked).After(s.now())},
 		claim{"registered", registered(user)},
 		claim{"groups", groups},
 	)

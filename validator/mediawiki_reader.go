@@ -22,6 +22,9 @@ func (r mediaWikiReader) read(c *Claim, p *Policy, request *Request) Reason {
 			c.Protocol, line = OAuth2, l
 		}
 	}
+	if c.Protocol != OAuth1 && request.Handshake {
+		c.Protocol = OAuth1 // the pages look at OAuth 1 alone
+	}
 	switch {
 	case c.Protocol == NoProtocol:
 		return OK

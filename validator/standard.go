@@ -27,6 +27,9 @@ func (s standard) read(c *Claim, p *Policy, r *Request) Reason {
 		}
 		c.Protocol = OAuth1
 	}
+	if c.Protocol == NoProtocol && r.Handshake {
+		c.Protocol = OAuth1
+	}
 	switch {
 	case c.Protocol == NoProtocol:
 		return OK

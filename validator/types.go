@@ -49,6 +49,10 @@ type Request struct {
 	// ForwardedProto is the X-Forwarded-Proto header, whoever sent it. Only the rules of MediaWiki look at it, and
 	// only for a base URL without a scheme: what it says must be signed all the same.
 	ForwardedProto string
+	// Handshake says that the request is for a page of the OAuth 1.0a handshake.
+	// There a credential may stand in the query or the form alone, under every set
+	// of rules.
+	Handshake bool
 	// SpoofableIP says that ClientIP was taken from a forwarding header in a way that a client can choose.
 	SpoofableIP bool
 	// Body reads the whole body within the limit, and puts it back for the next

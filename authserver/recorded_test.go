@@ -1,0 +1,158 @@
+package authserver
+
+import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// A request of the handshake may carry its credential in the form or the query
+// alone, whatever the rules are, and whatever else the Authorization header holds.
+func TestHandshakeWithoutHeader(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		rules         validator.Rules
+		inForm        bool
+		authorization string
+	}{
+		{"form, standard", validator.Standard, true, ""},
+		{"form, mediawiki", validator.MediaWiki, true, ""},
+		{"query, standard", validator.Standard, false, ""},
+		{"query, mediawiki", validator.MediaWiki, false, ""},
+		{"form and Basic, mediawiki", validator.MediaWiki, true, "Basic eDp5"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newScene1(t, func(c *Config) { c.Policy.Rules = tt.rules })
+			q := url.Values{
+				"oauth_consumer_key": {signedApp}, "oauth_signature_method": {"HMAC-SHA1"}, "oauth_nonce": {t.Name()},
+				"oauth_timestamp": {strconv.FormatInt(time.Now().Unix(), 10)}, "oauth_callback": {outOfBand},
+			}
+			var pairs []string
+			for name := range q {
+				pairs = append(pairs, escape(name)+"="+escape(q.Get(name)))
+			}
+			slices.Sort(pairs)
+			mac := hmac.New(sha1.New, []byte(s.secret(signedApp)+"&"))
+			mac.Write([]byte("POST&" + escape(siteURL+"/x") + "&" + escape(strings.Join(pairs, "&"))))
+			q.Set("oauth_signature", base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+			target, body := siteURL+"/x?"+q.Encode(), ""
+			if tt.inForm {
+				target, body = siteURL+"/x", q.Encode()
+			}
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, target, strings.NewReader(body))
+			if tt.inForm {
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			}
+			if tt.authorization != "" {
+				r.Header.Set("Authorization", tt.authorization)
+			}
+			sent := validator.FromHTTP(httptest.NewRecorder(), r)
+			sent.Scheme = "https"
+			pair(t, s.Serve(t.Context(), Request{Endpoint: Initiate, HTTP: r, Sent: sent}))
+		})
+	}
+}
+
+// A page of the handshake that does not exist is told in the format that was asked
+// for.
+func TestUnknownPage(t *testing.T) {
+	s := newScene1(t)
+	for _, tt := range []struct {
+		query string
+		want  Reason
+		code  string
+	}{
+		{"", UnknownAction, "E002"},
+		{"oauth_consumer_key=x", UnknownAction, "E002"},
+		{"oauth_consumer_key=" + signedApp, UnknownActionOfApp, "E003"},
+	} {
+		a := s.send(t, UnknownPage, "", tt.query, nil, nil)
+		wantReason(t, a, tt.want)
+		if a.Page == nil || a.Status != http.StatusBadRequest || a.Page.Refusal.Code() != tt.code {
+			t.Errorf("%s: %+v", tt.query, a)
+		}
+		if a := s.send(t, UnknownPage, "", tt.query+"&format=json", nil, nil); a.Status != http.StatusOK || !strings.Contains(string(a.Body), "#"+tt.code) {
+			t.Errorf("%s: %d %s", tt.query, a.Status, a.Body)
+		}
+	}
+}
+
+// A page for a person asks to sign in with 401 alone.
+func TestStatusOfPages(t *testing.T) {
+	s := newScene(t)
+	for _, tt := range []struct {
+		user, query string
+		want        Reason
+		status      int
+	}{
+		{"", wantCode + confidential, NotSignedIn, http.StatusUnauthorized},
+		{"Alice", wantCode + "x", ClientAuthFailed, http.StatusForbidden},
+		{"Owner", wantCode + ownerOnly, ClientNotUsable, http.StatusForbidden},
+		{"Alice", "response_type=code", InvalidParameter, http.StatusBadRequest},
+	} {
+		a := s.send(t, Authorize2, tt.user, tt.query, nil, nil)
+		wantReason(t, a, tt.want)
+		if a.Status != tt.status {
+			t.Errorf("%s: status %d, want %d", tt.want, a.Status, tt.status)
+		}
+	}
+}
+
+// A block from a part of the wiki counts as one where the release says so: then the
+// tables tell it.
+func TestPartialBlockIsTold(t *testing.T) {
+	s := newScene(t)
+	for _, tt := range []struct {
+		user validator.User
+		want bool
+	}{
+		{validator.User{}, false},
+		{validator.User{PartlyBlocked: validator.Never}, true},
+		{validator.User{Blocked: validator.Never}, true},
+		{validator.User{PartlyBlocked: validator.Expiry(s.clock.Unix() - 1)}, false},
+	} {
+		claims, err := s.statement(t.Context(), &User{User: tt.user}, Grants("basic"), false)
+		if i := slices.IndexFunc(claims, func(c claim) bool { return c.name == "blocked" }); err != nil || claims[i].value != tt.want {
+			t.Errorf("%+v: %v, %v", tt.user, claims, err)
+		}
+	}
+	for _, r := range []validator.Reason{validator.UserBlocked, validator.UserPartiallyBlocked, validator.UserLocked} {
+		if got := identifyRefusal(r, nil, nil).Reason; got != IdentifyBlockedUser {
+			t.Errorf("%v is told as %v", r, got)
+		}
+	}
+}
+
+// A refresh token whose access token was used or withdrawn is refused for that,
+// whatever else is wrong.
+func TestWithdrawnRefreshToken(t *testing.T) {
+	s := newScene(t)
+	code := s.consent(t, "Alice", wantCode+confidential, approveButton).Get("code")
+	_, first := s.token(t, s.withCode(code)...)
+	if _, found, err := s.tables.Withdraw(t.Context(), 3, s.tables.acceptances[0].ID); !found || err != nil {
+		t.Fatal(found, err)
+	}
+	for _, more := range [][]string{nil, {"scope", "rollback"}} {
+		a, _ := s.token(t, s.withRefresh(first["refresh_token"], more...)...)
+		wantReason(t, a, RefreshUsed)
+	}
+}
+
+// An Authorization header of any scheme but Bearer is a malformed token at the
+// resources, and none is a missing one.
+func TestResourceWithoutBearer(t *testing.T) {
+	s := newScene(t)
+	s.verifier = validator.New(s.cfg.Policy, nil, nil, nil)
+	wantReason(t, s.send(t, ResourceProfile, "", "", nil, nil), TokenMissing)
+	wantReason(t, s.send(t, ResourceProfile, "", "", nil, http.Header{"Authorization": {"Basic eDp5"}}), TokenMalformed)
+}
