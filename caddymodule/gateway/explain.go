@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/logs"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/sent"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
@@ -40,7 +41,7 @@ func (s *settings) signedParts(r *http.Request, d *validator.Decision, wiki stri
 		pathFrom = "base_url and request"
 	}
 	fields := []zap.Field{
-		zap.String("signed_method", bounded(d.SignedMethod)), zap.String("signed_url", boundedTo(d.SignedURL, maxLoggedURL)),
+		zap.String("signed_method", logs.Bounded(d.SignedMethod)), zap.String("signed_url", logs.BoundedTo(d.SignedURL, maxLoggedURL)),
 		zap.String("scheme_from", schemeFrom), zap.String("host_from", hostFrom), zap.String("path_from", pathFrom),
 	}
 	var ignored []string

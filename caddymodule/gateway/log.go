@@ -2,25 +2,19 @@ package gateway
 
 import (
 	"net/http"
-	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/logs"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// refusalLog writes one line per refusal. Of each reason it writes the first ten within a second, and then one in
-// a thousand: a flood of bad requests does not fill the disk, nor hide another reason.
+// refusalLog writes one line per refusal, sampled by reason.
 type refusalLog struct{ log *zap.Logger }
 
-func newRefusalLog(log *zap.Logger) *refusalLog {
-	return &refusalLog{log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-		return zapcore.NewSamplerWithOptions(core, time.Second, 10, 1000)
-	}))}
-}
+func newRefusalLog(log *zap.Logger) *refusalLog { return &refusalLog{logs.Sampled(log)} }
 
 // refusalMessages has a message per reason, by which the sampler tells them apart.
 var refusalMessages = func() []string {
@@ -50,9 +44,9 @@ func (l *refusalLog) refused(r *http.Request, d *validator.Decision, wiki string
 	entry.Write(append([]zap.Field{
 		zap.String("reason", d.Reason.String()),
 		zap.String("protocol", d.Protocol.String()),
-		zap.String("consumer_key", bounded(d.Consumer)),
+		zap.String("consumer_key", logs.Bounded(d.Consumer)),
 		zap.String("client_ip", ip),
-		zap.String("wiki", bounded(wiki)), // of a farm: what the request makes of it
+		zap.String("wiki", logs.Bounded(wiki)), // of a farm: what the request makes of it
 		earlyBy(d),
 		zap.Error(d.Err),
 	}, explain(r, d, wiki)...)...)
@@ -67,18 +61,5 @@ func earlyBy(d *validator.Decision) zap.Field {
 	return zap.Duration("early_by", d.Early)
 }
 
-// maxLogged bounds a consumer key in a log, in bytes. Keys have 32.
-const maxLogged = 64
-
-// bounded makes what a client has sent fit for a log.
-func bounded(s string) string { return boundedTo(s, maxLogged) }
-
 // maxLoggedURL bounds a URL in a log, in bytes.
 const maxLoggedURL = 1024
-
-func boundedTo(s string, size int) string {
-	if len(s) > size {
-		s = s[:size]
-	}
-	return strings.ToValidUTF8(s, "?")
-}

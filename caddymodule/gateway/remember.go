@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/logs"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -104,12 +105,12 @@ func (o *outcome) MarshalLogObject(e zapcore.ObjectEncoder) error {
 	e.AddString("outcome", o.Verdict.String())
 	e.AddString("reason", o.Reason.String())
 	e.AddString("protocol", o.Protocol.String())
-	e.AddString("wiki", bounded(o.wiki))
+	e.AddString("wiki", logs.Bounded(o.wiki))
 	if o.Verdict == validator.Allow {
 		e.AddString("user_name", o.Identity.UserName)
 		e.AddString("consumer_key", o.Identity.ConsumerKey)
 	} else if o.Consumer != "" {
-		e.AddString("consumer_key", bounded(o.Consumer))
+		e.AddString("consumer_key", logs.Bounded(o.Consumer))
 	}
 	return nil
 }

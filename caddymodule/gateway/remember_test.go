@@ -99,7 +99,7 @@ func TestAccessLogFields(t *testing.T) {
 			"consumer_key": "0123456789abcdef0123456789abcdef", "wiki": "enwiki",
 		}},
 		{unproven, map[string]any{
-			"outcome": "deny", "reason": "unknown_consumer", "protocol": "oauth1", "consumer_key": strings.Repeat("k", maxLogged), "wiki": "enwiki",
+			"outcome": "deny", "reason": "unknown_consumer", "protocol": "oauth1", "consumer_key": strings.Repeat("k", 64), "wiki": "enwiki",
 		}},
 		{validator.Decision{Verdict: validator.Anonymous}, map[string]any{"outcome": "anonymous", "reason": "ok", "protocol": "none", "wiki": "enwiki"}},
 	} {
@@ -144,7 +144,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 	}
 	for name, want := range map[string]any{
 		"level": "info", "msg": "refused: bad_signature", "reason": "bad_signature", "protocol": "oauth1", "client_ip": "192.0.2.1", "wiki": "enwiki",
-		"consumer_key": "evil\nkey?" + strings.Repeat("x", maxLogged-9),
+		"consumer_key": "evil\nkey?" + strings.Repeat("x", 64-9),
 	} {
 		if lines[0][name] != want {
 			t.Errorf("%s is %q, want %q", name, lines[0][name], want)
