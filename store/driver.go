@@ -27,6 +27,9 @@ type Driver interface {
 	// Missing returns what is missing or not granted, when err says that of a
 	// table or of a column; else nil.
 	Missing(err error) *Missing
+	// Conflict returns whether a statement failed because of another row or of
+	// another transaction.
+	Conflict(err error) Conflict
 	// Account returns a statement that asks which account the server sees. It
 	// is empty if the server has no accounts.
 	Account() string
@@ -34,6 +37,20 @@ type Driver interface {
 	// keeps text of the statement out, because that holds tokens.
 	Explain(err error) error
 }
+
+// Conflict tells why a statement could not have its effect. The zero value is
+// any other failure.
+type Conflict uint8
+
+// The conflicts.
+const (
+	NoConflict Conflict = iota
+	// DuplicateRow means that a unique index has the row's value already.
+	DuplicateRow
+	// LostRace means that the server ended the transaction in favor of another
+	// one, as in a deadlock. It may be tried again.
+	LostRace
+)
 
 // Dialect writes those parts of statements that differ between kinds of
 // databases. Names that it is given have passed the store's check of names or
@@ -64,6 +81,12 @@ type Dialect interface {
 	// column can hold must lead to no row and never to an error, because any
 	// stranger can send it.
 	Bind(values []string) (expressions []string, args []any)
+	// Begin returns the statement that begins a transaction which writes.
+	Begin() string
+	// Lock returns what ends a SELECT so that others cannot change its rows
+	// until the transaction ends. It is empty where a transaction that writes
+	// excludes all others anyway.
+	Lock() string
 	// Grantee returns an account as a GRANT statement names it, given what the
 	// statement of Driver.Account returned.
 	Grantee(account string) string

@@ -40,7 +40,7 @@ func (p *Pool) SetClock(now func() time.Time) { p.now = now }
 func (s *Store) SetClock(now func() time.Time) { s.now = now }
 
 // Columns are the columns that lookups read, by table.
-func Columns(s *Store) map[string][]string { return s.columns(s.shape()) }
+func Columns(s *Store) map[string][]string { return s.columns(s.shape(), noProfile) }
 
 // First is the first statement of a lookup, in the shape that the release suggests.
 func First(s *Store, key validator.Key) string {

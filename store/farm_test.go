@@ -71,7 +71,7 @@ func TestFarm(t *testing.T) {
 		for _, statement := range wikidb.WikiSchema(wikidb.MySQL, release, "") {
 			server.Exec(t, strings.NewReplacer("CREATE TABLE `", "CREATE TABLE "+name+".`", " ON `", " ON "+name+".`").Replace(statement))
 		}
-		server.Exec(t, fmt.Sprintf("INSERT INTO %s.user VALUES (%d, 'Alice')", name, local),
+		server.Exec(t, fmt.Sprintf("INSERT INTO %s.user (user_id, user_name) VALUES (%d, 'Alice')", name, local),
 			fmt.Sprintf("INSERT INTO %s.user_groups VALUES (%d, 'of %s', NULL)", name, local, name))
 	}
 	for _, name := range names {

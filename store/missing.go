@@ -61,6 +61,7 @@ type SchemaError struct {
 	Message string // the server's
 	// Grants are statements that let the account read what is missing, when it is there.
 	Grants []string
+	column string // that is missing; empty: a table is, or it is not known
 	// OfRelease says that other releases do not have what is missing.
 	OfRelease bool
 }
@@ -100,10 +101,21 @@ func verdict(refusals []refusal, bit, suggested shape) refusal {
 
 // explain makes the error for the operator.
 func (q *query) explain(ctx context.Context, on *server, conn *sql.Conn, r refusal) error {
-	s, m := q.store, r.missing
-	e := &SchemaError{Wiki: s.wiki.ID, Account: on.account(ctx, conn, q.step.pool.driver), Message: m.Message}
-	table, _ := m.object(&s.wiki)
-	e.OfRelease = m.Denied && q.sideOf(r.shape, m) >= 0
+	e := q.store.schemaError(ctx, q.step.pool, on, conn, r.missing, func(table string) string {
+		return "SELECT (" + strings.Join(q.store.columns(r.shape, q.form.profile)[table], ", ") + ")"
+	})
+	e.OfRelease = r.missing.Denied && q.sideOf(r.shape, r.missing) >= 0
+	return e
+}
+
+// schemaError names the GRANT statement that is needed if what is missing is
+// there. rights returns what the statement grants of a table.
+func (s *Store) schemaError(
+	ctx context.Context, p *Pool, on *server, conn *sql.Conn, m Missing, rights func(table string) string,
+) *SchemaError {
+	e := &SchemaError{Wiki: s.wiki.ID, Account: on.account(ctx, conn, p.driver), Message: m.Message}
+	table, column := m.object(&s.wiki)
+	e.column = column
 	switch {
 	case e.Account != "" && m.Grant != "":
 		e.Grants = []string{"GRANT " + m.Grant + " TO " + e.Account}
@@ -116,13 +128,12 @@ func (q *query) explain(ctx context.Context, on *server, conn *sql.Conn, r refus
 		needed = []string{"block", "block_target"}
 	}
 	for _, table := range needed {
-		quote := q.step.pool.dialect.Quote()
+		quote := p.dialect.Quote()
 		name := s.names[placeOf(table)] + table + quote
 		if !strings.Contains(name, ".") {
 			name = quote + on.Database + quote + "." + name
 		}
-		e.Grants = append(e.Grants, fmt.Sprintf("GRANT SELECT (%s) ON %s TO %s",
-			strings.Join(s.columns(r.shape)[plainName(table)], ", "), name, e.Account))
+		e.Grants = append(e.Grants, fmt.Sprintf("GRANT %s ON %s TO %s", rights(plainName(table)), name, e.Account))
 	}
 	return e
 }
@@ -151,10 +162,11 @@ func plainName(table string) string {
 var columnName = regexp.MustCompile(`\b[a-z]+\.([a-z0-9]+)_[a-z0-9_]+`)
 
 // columns are the columns that lookups read of tables of the shape, by table.
-func (s *Store) columns(asked shape) map[string][]string {
+func (s *Store) columns(asked shape, profile profileLevel) map[string][]string {
 	sets := map[string]map[string]bool{}
 	for _, protocol := range []validator.Protocol{validator.OAuth1, validator.OAuth2} {
 		f := s.form(oauthTables|centralTables|wikiTables, protocol, asked)
+		f.profile = profile
 		if s.wiki.Users == validator.LocalUsers {
 			f.parts &^= centralTables
 		}

@@ -15,6 +15,7 @@ type person struct {
 	globalGroups    []validator.Group
 	blocked, hidden validator.Expiry
 	partlyBlocked   validator.Expiry
+	profile         Profile
 }
 
 // account is a user of the wiki; without an id there is none.
@@ -42,6 +43,8 @@ func (p *person) add(kind int, n *numbers, c []sql.RawBytes) {
 		p.block(c)
 	case rowCentral:
 		p.central = central{n.id("gu_id", c[0]), string(c[1]), flag(c[2]), flag(c[3]), string(c[4]), string(c[5])}
+	case rowProfile:
+		p.profile = readProfile(c)
 	case rowCentralGroup:
 		p.globalGroups = appendGroup(p.globalGroups, c)
 	}

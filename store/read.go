@@ -115,42 +115,59 @@ func (q *query) secondLook(f *found) bool {
 }
 
 // visit asks one of the servers that are left, with a place for a connection.
-func (r *reading) visit(ctx context.Context, s *server, left int) (found, error) {
-	p := r.pool
-	for {
-		if err := s.gate.enter(ctx, r.q.stranger, r.q.from, time.Until(r.patience)); err != nil {
-			return found{}, at(s, err)
-		}
-		f, open, err := r.ask(ctx, s, left)
-		limited := validator.FailureOf(err) == validator.LimitFailure
-		if limited {
-			p.limited(s, open, err)
-		}
-		again := limited && left == 1 && time.Now().Before(r.patience)
-		if again && open == 0 { // with its place, so that one lookup at a time tries
-			sleep(ctx, min(retryAfter, time.Until(r.patience)))
-		}
-		s.gate.leave(r.q.stranger)
-		if !again || ctx.Err() != nil {
-			return f, err
-		}
-	}
+func (r *reading) visit(ctx context.Context, s *server, left int) (f found, err error) {
+	err = r.pool.admit(ctx, s, entry{r.q.stranger, r.q.from, r.patience, left == 1}, func() (err error) {
+		f, err = r.ask(ctx, s, left)
+		return err
+	})
+	return f, err
 }
 
-// ask asks a server, within its share of the time. open is the number of its
-// connections.
-func (r *reading) ask(ctx context.Context, s *server, left int) (f found, open int, err error) {
+// ask asks a server, within its share of the time.
+func (r *reading) ask(ctx context.Context, s *server, left int) (f found, err error) {
 	r.asked = time.Now()
 	share := r.budget / time.Duration(left)
 	f, err = r.pool.ask(ctx, s, r.q, share)
 	if validator.FailureOf(err) != validator.LimitFailure {
 		r.budget -= min(time.Since(r.asked), share) // connecting and asking have a share each
 	}
-	if err == nil {
-		s.answered.Store(int64(time.Since(epoch)))
-		r.pool.answers(s)
+	return f, err
+}
+
+// entry is what decides how something waits for a place at a server.
+type entry struct {
+	stranger bool
+	from     source
+	patience time.Time // when waiting ends
+	last     bool      // no other server can be asked
+}
+
+// admit calls do with a place for a connection. At the last server it calls do
+// again while the server accepts no more connections.
+func (p *Pool) admit(ctx context.Context, s *server, e entry, do func() error) error {
+	for {
+		if err := s.gate.enter(ctx, e.stranger, e.from, time.Until(e.patience)); err != nil {
+			return at(s, err)
+		}
+		err := do()
+		open := s.db.Stats().OpenConnections
+		limited := validator.FailureOf(err) == validator.LimitFailure
+		switch {
+		case err == nil:
+			s.answered.Store(int64(time.Since(epoch)))
+			p.answers(s)
+		case limited:
+			p.limited(s, open, err)
+		}
+		again := limited && e.last && time.Now().Before(e.patience)
+		if again && open == 0 { // with its place, so that one at a time tries
+			sleep(ctx, min(retryAfter, time.Until(e.patience)))
+		}
+		s.gate.leave(e.stranger)
+		if !again || ctx.Err() != nil {
+			return err
+		}
 	}
-	return f, s.db.Stats().OpenConnections, err
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -25,7 +25,7 @@ func (f *found) add(kind int, c []sql.RawBytes) error {
 	var n numbers
 	switch kind {
 	case rowConsumer:
-		f.consumers = append(f.consumers, f.consumer(&n, c))
+		f.consumers = append(f.consumers, n.consumer(c, f.release))
 	case rowToken:
 		f.token = &validator.AccessToken{AcceptanceID: n.id("oaat_acceptance_id", c[0]), Revoked: flag(c[2])}
 		f.identifier = string(c[1])
@@ -44,19 +44,6 @@ func (f *found) add(kind int, c []sql.RawBytes) error {
 		p.add(kind, &n, c)
 	}
 	return n.err
-}
-
-func (f *found) consumer(n *numbers, c []sql.RawBytes) *validator.Consumer {
-	_, ok := validator.ParseGrants(c[8])
-	consumer := &validator.Consumer{
-		ID: n.id("oarc_id", c[0]), Key: string(c[1]), Name: string(c[2]), OwnerID: n.id("oarc_user_id", c[3]),
-		Wiki: string(c[4]), Version: small(c[5]), Stage: validator.Stage(small(c[6])), OwnerOnly: flag(c[7]),
-		Broken: !ok, Restrictions: validator.ParseRestrictions(c[9], f.release), Secret: string(c[10]),
-	}
-	if len(c[11]) > 0 {
-		consumer.RSAKey = validator.ParseConsumerKey(c[11])
-	}
-	return consumer
 }
 
 // accepted is the acceptance of the key. Keys are compared here, byte for byte: the collation of a column that was

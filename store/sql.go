@@ -22,6 +22,7 @@ const (
 	rowBlock
 	rowCentral
 	rowCentralGroup
+	rowProfile
 	rowSubject // and from here on the same of the JWT's subject
 
 	personRows = rowSubject - rowUser
@@ -48,6 +49,8 @@ type form struct {
 	central       bool               // users are CentralAuth's
 	sitewide      bool               // only blocks of the whole site count: from 1.42 on
 	shape         shape
+	byName        bool         // the user is asked for by name, beside the OAuth tables
+	profile       profileLevel // what is read of the user's profile
 }
 
 // text builds the statement.
@@ -59,8 +62,11 @@ func (f form) text() string {
 	t := tables{form: f, dialect: d.Dialect()}
 	var arms []string
 	user := people{of: t, id: placeUser.String(), name: placeUserName.String()}
-	if f.parts&oauthTables != 0 {
+	switch {
+	case f.parts&oauthTables != 0:
 		arms, user = t.oauth()
+	case f.byName:
+		user = t.named()
 	}
 	if f.user || f.parts&oauthTables != 0 {
 		arms = append(arms, t.person(rowUser, user)...)
@@ -82,11 +88,11 @@ func (t tables) inOAuth(table string) string { return placeOAuth.String() + tabl
 func (t tables) global(table string) string  { return placeCentral.String() + table + t.dialect.Quote() }
 
 // user is the wiki's table of users.
-func (t tables) user() string {
+func (t tables) user(alias string) string {
 	if t.shape&oldUserTable != 0 {
-		return t.wiki(t.dialect.OldUserTable()) + " u"
+		return t.wiki(t.dialect.OldUserTable()) + " " + alias
 	}
-	return t.wiki("user") + " u"
+	return t.wiki("user") + " " + alias
 }
 
 // oauth selects from the OAuth tables, and says who the acceptance's user is.
@@ -101,10 +107,7 @@ func (t tables) oauth() (arms []string, user people) {
 		accepted = t.inOAuth("oauth2_access_tokens") + " t JOIN " + acceptances + " a ON a.oaac_id = t.oaat_acceptance_id"
 		found = t.dialect.Equal("t.oaat_identifier", placeToken.String())
 	}
-	consumer := []string{
-		"c.oarc_id", "c.oarc_consumer_key", "c.oarc_name", "c.oarc_user_id", "c.oarc_wiki", "c.oarc_oauth_version",
-		"c.oarc_stage", "c.oarc_owner_only", "c.oarc_grants", "c.oarc_restrictions", secret, rsaKey,
-	}
+	consumer := append(slices.Clone(consumerColumns), secret, rsaKey)
 	named := t.dialect.Equal("c.oarc_consumer_key", placeConsumer.String())
 
 	arms = []string{
@@ -152,11 +155,14 @@ func (t tables) person(first int, p people) (arms []string) {
 	if t.parts&wikiTables == 0 {
 		return arms
 	}
-	account := p.join(t.user(), "u.user_id = "+p.id)
+	account := p.join(t.user("u"), "u.user_id = "+p.id)
 	if t.central {
-		account = p.join(t.user(), t.dialect.Equal("u.user_name", p.name))
+		account = p.join(t.user("u"), t.dialect.Equal("u.user_name", p.name))
 		p = account
 		p.id = "u.user_id"
+	}
+	if columns := t.profileColumns(); columns != nil {
+		arms = append(arms, account.arm(first+rowProfile-rowUser, columns...))
 	}
 	return append(arms, account.arm(first, "u.user_id", "u.user_name"),
 		p.join(t.wiki("user_groups")+" g", "g.ug_user = "+p.id).arm(first+rowGroup-rowUser, "g.ug_group", t.dialect.Time("g.ug_expiry")),

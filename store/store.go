@@ -44,6 +44,10 @@ type Store struct {
 	names [places]string // of the tables
 	found atomic.Pointer[foundShape]
 
+	// publicOnly reports that profiles are read without e-mail and real name,
+	// because the account may not read them.
+	publicOnly atomic.Bool
+
 	idCheck idCheck
 	now     func() time.Time
 	err     error

@@ -188,12 +188,25 @@ func (t Token) write(w *writer) {
 
 // User is a row of user.
 type User struct {
-	ID   uint64
-	Name string
+	ID              uint64
+	Name            string
+	RealName, Email string
+	Confirmed       string // when the e-mail was confirmed, 14 digits; empty: it was not
+	Registered      string // 14 digits; empty: it is not known
+	EditCount       uint64
 }
 
 func (u User) write(w *writer) {
-	w.insert(users, values{"user_id": u.ID, "user_name": u.Name})
+	v := values{
+		"user_id": u.ID, "user_name": u.Name, "user_real_name": u.RealName, "user_email": u.Email, "user_editcount": u.EditCount,
+	}
+	if u.Confirmed != "" {
+		v["user_email_authenticated"] = u.Confirmed
+	}
+	if u.Registered != "" {
+		v["user_registration"] = u.Registered
+	}
+	w.insert(users, v)
 }
 
 // Group is a row of user_groups.

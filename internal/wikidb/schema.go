@@ -145,6 +145,12 @@ var users = table{
 	columns: []column{
 		{name: "user_id", kind: serial},
 		{name: "user_name", kind: bytes255},
+		// MediaWiki has the first two as NOT NULL. Recorded rows lack them.
+		{name: "user_real_name", kind: bytes255, null: true},
+		{name: "user_email", kind: small, null: true},
+		{name: "user_email_authenticated", kind: timestamp, null: true},
+		{name: "user_registration", kind: timestamp, null: true},
+		{name: "user_editcount", kind: number, null: true},
 	},
 	indexes: []index{{"user_name", true}},
 }

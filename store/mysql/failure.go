@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -34,7 +35,9 @@ var failures = map[uint16]validator.Failure{
 	1160: validator.ServerFailure,
 	1161: validator.ServerFailure,
 	1184: validator.ServerFailure, // connection aborted
+	1290: validator.ServerFailure, // the server is read-only, as a former primary is
 	1820: validator.ServerFailure, // the account's password has expired
+	1836: validator.ServerFailure, // read-only, by its administrator
 	1862: validator.ServerFailure,
 	1927: validator.ServerFailure, // connection killed
 	1969: validator.ServerFailure, // max_statement_time is over: no answer in time
@@ -79,4 +82,27 @@ func isProtocol(err error) bool {
 		}
 	}
 	return false
+}
+
+// Errors of a statement that another row or transaction stands in the way of.
+const (
+	duplicateEntry    = 1062
+	lockWaitTimeout   = 1205
+	deadlock          = 1213
+	recordHasChanged  = 1020 // MariaDB, with innodb_snapshot_isolation
+	transactionFailed = 3101 // MySQL's group replication, at COMMIT
+)
+
+func (driver) Conflict(err error) store.Conflict {
+	e, ok := errors.AsType[*mysql.MySQLError](err)
+	if !ok {
+		return store.NoConflict
+	}
+	switch e.Number {
+	case duplicateEntry:
+		return store.DuplicateRow
+	case lockWaitTimeout, deadlock, recordHasChanged, transactionFailed:
+		return store.LostRace
+	}
+	return store.NoConflict
 }

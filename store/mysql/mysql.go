@@ -66,6 +66,10 @@ func (dialect) Bind(values []string) (expressions []string, args []any) {
 	return expressions, nil
 }
 
+func (dialect) Begin() string { return "START TRANSACTION" }
+
+func (dialect) Lock() string { return " FOR UPDATE" }
+
 // Grantee quotes the two parts of an account by themselves.
 func (dialect) Grantee(account string) string {
 	at := strings.LastIndexByte(account, '@')

@@ -52,6 +52,12 @@ func (dialect) Text(expression string) string { return expression }
 
 func (dialect) Time(column string) string { return column }
 
+// Begin takes the lock of the file at once: a transaction that has read cannot
+// take it any more when another one has written since.
+func (dialect) Begin() string { return "BEGIN IMMEDIATE" }
+
+func (dialect) Lock() string { return "" }
+
 func (dialect) Grantee(account string) string { return account }
 
 // Equal finds text, as MediaWiki writes it, and blobs of the same bytes: SQLite holds the two for different.
@@ -93,6 +99,19 @@ func (driver) Failure(err error) validator.Failure {
 		return validator.ServerFailure
 	}
 	return validator.KeyFailure
+}
+
+func (driver) Conflict(err error) store.Conflict {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	switch {
+	case !ok:
+		return store.NoConflict
+	case e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+		return store.DuplicateRow
+	case e.Code()&0xff == sqlite3.SQLITE_BUSY, e.Code()&0xff == sqlite3.SQLITE_LOCKED:
+		return store.LostRace
+	}
+	return store.NoConflict
 }
 
 func (driver) Account() string { return "" }
