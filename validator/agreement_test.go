@@ -11,8 +11,9 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 )
 
-// differenceRows says of a request which rows of the table in docs/differences.md it touches, by looks that share no
-// code with either reader.
+// differenceRows says of a request which rows of the table in
+// docs/differences.md it touches, by looks that share no code with either
+// reader.
 var differenceRows = map[string]func(w wire) bool{
 	"scheme-case": func(w wire) bool { return w.header != "" && !strings.HasPrefix(w.header, "OAuth") },
 	"scheme-alone": func(w wire) bool {
@@ -92,7 +93,8 @@ func emptyPiece(text string) bool {
 	return text != "" && (strings.HasSuffix(text, "&") || strings.HasPrefix(text, "&") || strings.Contains(text, "&&"))
 }
 
-// randomWire makes a request that is signed by the standards, with a fault or an oddity now and then.
+// randomWire makes a request that is signed by the standards, with a fault or
+// an oddity now and then.
 func randomWire(t *testing.T, r *rand.Rand) wire {
 	pick := func(choices ...string) string { return choices[r.IntN(len(choices))] }
 	text := func() string {
@@ -156,8 +158,8 @@ func randomWire(t *testing.T, r *rand.Rand) wire {
 	return w
 }
 
-// TestRulesAgree sends random requests to both rule sets: where the table of differences has no row for a request, the
-// two agree.
+// TestRulesAgree sends random requests to both rule sets: where the table of
+// differences has no row for a request, the two agree.
 func TestRulesAgree(t *testing.T) {
 	const requests = 20_000
 	r := rand.New(rand.NewPCG(5849, 6750))

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// BenchmarkOAuth1 is a signed GET whose facts are at hand, against a bare HMAC-SHA1 of the same base string.
+// BenchmarkOAuth1 is a signed GET whose facts are at hand, against a bare
+// HMAC-SHA1 of the same base string.
 func BenchmarkOAuth1(b *testing.B) {
 	s := newScene()
 	r := s.ready(b)
@@ -50,7 +51,8 @@ type known struct{ token Token }
 
 func (k known) Verify(string) (Token, Reason) { return k.token, OK }
 
-// BenchmarkBearer is a bearer request whose token and facts are at hand, against a SHA-256 of the same token.
+// BenchmarkBearer is a bearer request whose token and facts are at hand,
+// against a SHA-256 of the same token.
 func BenchmarkBearer(b *testing.B) {
 	s := newBearerScene()
 	r := s.ready(b)

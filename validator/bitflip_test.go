@@ -30,14 +30,16 @@ func rawRequest(method, target, auth, contentType, body string) string {
 	return raw + "\r\n" + body
 }
 
-// inPlace gives the parameters of an Authorization line as a query or a form has them.
+// inPlace gives the parameters of an Authorization line as a query or a form
+// has them.
 func inPlace(auth string) (params string) {
 	authParams(auth[len("OAuth"):], func(name, value string) { params += "&" + name + "=" + value })
 	return params
 }
 
-// TestEveryBit flips every bit of a request as it goes over the wire, one at a time: either what is proven (the base
-// string, the body's hash, the token) stays the same, or the request is refused.
+// TestEveryBit flips every bit of a request as it goes over the wire, one at a
+// time: either what is proven (the base string, the body's hash, the token)
+// stays the same, or the request is refused.
 func TestEveryBit(t *testing.T) {
 	const form, formUTF8 = "application/x-www-form-urlencoded", "application/x-www-form-urlencoded; charset=utf-8"
 	hmacCreds := newScene().creds
@@ -88,7 +90,8 @@ func TestEveryBit(t *testing.T) {
 	}
 }
 
-// wireVerdict reads a raw request as a server does and verifies it, with fresh nonces. It returns what was proven.
+// wireVerdict reads a raw request as a server does and verifies it, with fresh
+// nonces. It returns what was proven.
 func wireVerdict(t *testing.T, raw []byte) (proof string, verdict Verdict) {
 	t.Helper()
 	hr, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))

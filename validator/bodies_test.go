@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// calls notes in which order a Verifier asks its clock, its store and its nonces, and reads the body.
+// calls notes in which order a Verifier asks its clock, its store and its
+// nonces, and reads the body.
 type calls struct {
 	Store
 	Nonces
@@ -35,8 +36,9 @@ var bodyKinds = map[string]func(s *scene){
 	"hashed body": hashedBody,
 }
 
-// TestBodyBeforeClockAndNonce has the body of a request take its time. Whatever the client waits for, the timestamp is
-// compared with the clock after it, and the nonce is used last.
+// TestBodyBeforeClockAndNonce has the body of a request take its time. Whatever
+// the client waits for, the timestamp is compared with the clock after it, and
+// the nonce is used last.
 func TestBodyBeforeClockAndNonce(t *testing.T) {
 	for name, change := range bodyKinds {
 		for _, rules := range []Rules{Standard, MediaWiki} {
@@ -84,7 +86,8 @@ func TestBodyBeforeClockAndNonce(t *testing.T) {
 	}
 }
 
-// TestSlowBodyAndOldFacts withdraws a grant while the body of a request comes slowly.
+// TestSlowBodyAndOldFacts withdraws a grant while the body of a request comes
+// slowly.
 func TestSlowBodyAndOldFacts(t *testing.T) {
 	for name, change := range bodyKinds {
 		s := newScene()
@@ -102,7 +105,8 @@ func TestSlowBodyAndOldFacts(t *testing.T) {
 	}
 }
 
-// TestClockAfterLookup has the lookup take as long as the window: the clock is read again after it.
+// TestClockAfterLookup has the lookup take as long as the window: the clock is
+// read again after it.
 func TestClockAfterLookup(t *testing.T) {
 	s := newScene()
 	v := s.verifier()
@@ -128,7 +132,8 @@ type storeFunc func(Key) (Facts, error)
 
 func (f storeFunc) Lookup(_ context.Context, key Key) (Facts, error) { return f(key) }
 
-// TestBodyHashBeforeNonce shows that a body which is not the signed one does not burn the nonce of the one that is.
+// TestBodyHashBeforeNonce shows that a body which is not the signed one does
+// not burn the nonce of the one that is.
 func TestBodyHashBeforeNonce(t *testing.T) {
 	s := newScene()
 	hashedBody(s)
@@ -143,7 +148,8 @@ func TestBodyHashBeforeNonce(t *testing.T) {
 	}
 }
 
-// TestHashedBodyIsReadForTheProven counts how often a body that is bound by its hash is read, and up to what size.
+// TestHashedBodyIsReadForTheProven counts how often a body that is bound by its
+// hash is read, and up to what size.
 func TestHashedBodyIsReadForTheProven(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -172,7 +178,8 @@ func TestHashedBodyIsReadForTheProven(t *testing.T) {
 	}
 }
 
-// TestHangUpIsNotTheApps shows that a network which failed is not told as the app's.
+// TestHangUpIsNotTheApps shows that a network which failed is not told as the
+// app's.
 func TestHangUpIsNotTheApps(t *testing.T) {
 	for err, want := range map[error]Reason{ErrBodyAborted: ClientClosedRequest, ErrBodyTimeout: BodyTimeout} {
 		s := newScene()
@@ -190,23 +197,23 @@ func TestHangUpIsNotTheApps(t *testing.T) {
 	}
 }
 
-// TestPooledTrialHoldsNothing looks into an evaluation that was put back.
-func TestPooledTrialHoldsNothing(t *testing.T) {
+// TestPooledEvaluationHoldsNothing looks into an evaluation that was put back.
+func TestPooledEvaluationHoldsNothing(t *testing.T) {
 	for _, params := range []int{3, 64, 65} {
-		e := &trial{body: []byte("secret"), r: Request{Authorization: []string{"secret"}}}
+		e := &evaluation{body: []byte("secret"), request: Request{Authorization: []string{"secret"}}}
 		for range params {
-			e.c.params = append(e.c.params, param{"oauth_token", "secret"})
+			e.claim.params = append(e.claim.params, param{"oauth_token", "secret"})
 		}
-		kept := e.c.params[:cap(e.c.params)]
-		e.c.params = e.c.params[:1] // as when fewer are used at the end
+		kept := e.claim.params[:cap(e.claim.params)]
+		e.claim.params = e.claim.params[:1] // as when fewer are used at the end
 		e.end()
 		for i, p := range kept {
 			if p != (param{}) {
 				t.Fatalf("%d parameters: number %d is %v", params, i, p)
 			}
 		}
-		if e.body != nil || e.r.Authorization != nil || len(e.c.params) != 0 || cap(e.c.params) > 128 {
-			t.Errorf("%d parameters: %d bytes, %v, room for %d", params, len(e.body), e.r.Authorization, cap(e.c.params))
+		if e.body != nil || e.request.Authorization != nil || len(e.claim.params) != 0 || cap(e.claim.params) > 128 {
+			t.Errorf("%d parameters: %d bytes, %v, room for %d", params, len(e.body), e.request.Authorization, cap(e.claim.params))
 		}
 	}
 }
@@ -239,7 +246,8 @@ func TestStrangeKeysCostNoQuery(t *testing.T) {
 	if d := s.run(t); d.Reason != UnknownConsumer {
 		t.Errorf("no token, and an unknown consumer: %v", d.Reason)
 	}
-	// A jti may be any text, and the row of the token is asked for before the client.
+	// A jti may be any text, and the row of the token is asked for before the
+	// client.
 	b := newBearerScene()
 	b.claims["jti"], b.claims["aud"] = "a \xff", "\xff"
 	b.facts.Consumer, b.facts.Token = nil, nil

@@ -116,7 +116,7 @@ func readAll(r *http.Request, limit int64, s *share, timer *bodyTimer) (body []b
 	}
 }
 
-// bodyError names an error of reading.
+// bodyError returns the exported error for an error of reading.
 func bodyError(r *http.Request, err error) error {
 	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	network, isNetwork := errors.AsType[net.Error](err)
@@ -186,8 +186,8 @@ func (t *bodyTimer) stop() {
 	}
 }
 
-// replay is a body that was read: what was read of it comes again, and then what
-// was not.
+// replay is a body that was read. It returns the bytes that were read, and then
+// the rest.
 type replay struct {
 	rest  io.ReadCloser
 	share *share
@@ -214,7 +214,7 @@ func (b *replay) Close() error {
 	return b.rest.Close()
 }
 
-// forget lets go of the memory.
+// forget releases the memory.
 func (b *replay) forget() {
 	b.mu.Lock()
 	b.body = nil

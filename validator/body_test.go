@@ -123,7 +123,8 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	return copy(p, strings.Repeat("x", b.size)), nil
 }
 
-// TestBodyDeadline sends bodies at different speeds. A slow one has as long as its bytes take at 64 KiB a second.
+// TestBodyDeadline sends bodies at different speeds. A slow one has as long as
+// its bytes take at 64 KiB a second.
 func TestBodyDeadline(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -148,8 +149,10 @@ func TestBodyDeadline(t *testing.T) {
 	}
 }
 
-// TestBodyDeadlineOfTheServer has clients send a part of a body and then nothing: the deadline is the server's own,
-// and that of bodies where the server has none. One that sends everything is not held to any deadline afterwards.
+// TestBodyDeadlineOfTheServer has clients send a part of a body and then
+// nothing: the deadline is the server's own, and that of bodies where the
+// server has none. One that sends everything is not held to any deadline
+// afterwards.
 func TestBodyDeadlineOfTheServer(t *testing.T) {
 	results := make(chan error, 1)
 	var recorded recordingController
@@ -241,7 +244,8 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// TestBodiesBusy has the bodies of other requests hold the budget: a newcomer is refused, and what is held is read on.
+// TestBodiesBusy has the bodies of other requests hold the budget: a newcomer
+// is refused, and what is held is read on.
 func TestBodiesBusy(t *testing.T) {
 	b := newBudget(64 << 10)
 	read := func(user uint64, size int) (*http.Request, error) {

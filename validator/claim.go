@@ -6,29 +6,39 @@ import (
 	"time"
 )
 
-// Claim is what a request says of itself: the credential, and what its proof covers. Nothing of it is proven.
+// Claim is what a request says of itself: the credential, and what its proof
+// covers. No part of it is proven.
 type Claim struct {
 	Protocol Protocol
-	InQuery  bool   // the credential is in the URL
-	Bearer   string // OAuth 2: the token as sent
-	Token    Token  // OAuth 2: what it says; the caller of Decide fills it by Tokens.Verify
+	// InQuery reports whether the credential is in the URL.
+	InQuery bool
+	// Bearer is the token of OAuth 2 as sent.
+	Bearer string
+	// Token is what the bearer token says. The caller of Decide fills it in by
+	// Tokens.Verify.
+	Token Token
 
 	clientIP    netip.Addr
 	spoofableIP bool
 
-	// OAuth 1: the protocol parameters, decoded, and where they stand.
-	oauth    [numFields]string
-	found    [numPlaces]uint8 // a bit per field
-	form     formUse
-	bodyHash string // oauth_body_hash; empty: not sent, or not looked at
-	// strangeToken means that no table holds such a token: nothing was looked up.
+	// OAuth 1: the protocol parameters, decoded, and where they were found.
+	oauth   [numFields]string
+	foundIn [numSources]uint8 // a bit per field
+	form    formUse
+	// bodyHash is the oauth_body_hash. It is empty if none was sent or if the
+	// rules ignore it.
+	bodyHash string
+	// strangeToken means that no table can hold such a token, so that nothing
+	// was looked up.
 	strangeToken bool
-	early        time.Duration // by which a bearer token came before its time
+	// early is the time by which a bearer token came before its validity.
+	early time.Duration
 	// OAuth 1: what the signature covers.
 	method  string
 	baseURL string
 	params  []param
-	// The rules of MediaWiki merge header, query and form: they need the first two again with the third.
+	// The rules of MediaWiki merge header, query and form. They need the first
+	// two again when the form has been read.
 	header, query string
 }
 
@@ -66,27 +76,31 @@ func fieldOf(name string) (field, bool) {
 	return 0, false
 }
 
-// place is where a parameter stands in the request.
-type place uint8
+// paramSource is the part of the request that holds a parameter.
+type paramSource uint8
 
 const (
-	inHeader place = iota
-	inQuery
-	inForm
-	numPlaces
+	fromHeader paramSource = iota
+	fromQuery
+	fromForm
+	numSources
 )
 
-// formUse says what the form body is to the credential.
+// formUse tells how the form in the body matters to the credential.
 type formUse uint8
 
 const (
-	formUnused     formUse = iota
-	formSigned             // its parameters are signed
-	formHoldsOAuth         // it is signed, and holds the credential too
+	formUnused formUse = iota
+	// formSigned means that the parameters of the form are signed.
+	formSigned
+	// formHoldsOAuth means that the form is signed and holds the credential
+	// too.
+	formHoldsOAuth
 )
 
-// Parse reads the credential of a request. It decides nothing: its reasons say only what it cannot read. It
-// does not read the body; where the signature covers a form, the form is still to be added to the claim.
+// Parse reads the credential of a request. It decides nothing: its reasons tell
+// only what it cannot read. It does not read the body. If the signature covers
+// a form, the parameters of the form are still to be added to the claim.
 func Parse(p Policy, r Request) (Claim, Reason) {
 	var c Claim
 	reason := c.parse(&p, &r)
@@ -98,15 +112,19 @@ func (c *Claim) parse(p *Policy, r *Request) Reason {
 	return p.reader().read(c, p, r)
 }
 
-// reader reads what clients write: by the standards, or as MediaWiki does. All else is the same for both.
+// reader reads what clients write, by the standards or as MediaWiki does.
+// Everything else is the same for both.
 type reader interface {
-	// read takes the credential in header and URL into the claim, which is empty.
+	// read takes the credential in the header and the URL into the claim, which
+	// is empty.
 	read(c *Claim, p *Policy, r *Request) Reason
-	// readForm takes the parameters of a signed form into a claim that read has filled.
+	// readForm takes the parameters of a signed form into a claim that read has
+	// filled.
 	readForm(c *Claim, form string) Reason
-	// missing says whether the value of a protocol parameter counts as none.
+	// missing reports whether the value of a protocol parameter counts as not
+	// sent.
 	missing(value string) bool
-	// version says whether an oauth_version is 1.0.
+	// version reports whether an oauth_version is 1.0.
 	version(c *Claim) bool
 	// timestamp reads an oauth_timestamp, in Unix seconds.
 	timestamp(text string) (seconds float64, ok bool)
@@ -118,7 +136,7 @@ func (p *Policy) reader() reader {
 	if p.Rules == MediaWiki {
 		return mediaWikiReader{}
 	}
-	return standard{}
+	return standardReader{}
 }
 
 // consumer returns the consumer key that the claim names.
@@ -129,11 +147,12 @@ func (c *Claim) consumer() string {
 	return c.oauth[fieldConsumerKey]
 }
 
-// isKey reports whether a text is what all consumer keys and OAuth 1 tokens are.
-// MediaWiki compares them byte by byte, so one in capitals is another one.
+// isKey reports whether a text has the shape of all consumer keys and OAuth 1
+// tokens. MediaWiki compares them byte by byte, so upper case makes another
+// key.
 func isKey(s string) bool { return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == "" }
 
-// key returns what is to be looked up for the claim.
+// key returns the Key under which the facts of the claim are looked up.
 func (c *Claim) key(p *Policy) Key {
 	k := Key{Wiki: p.Wiki, Protocol: c.Protocol, Consumer: c.consumer(), Token: c.oauth[fieldToken]}
 	if c.Protocol == OAuth2 {

@@ -2,10 +2,11 @@ package validator
 
 import "context"
 
-// Configured returns a store that knows consumers which are kept in the wiki's
-// configuration ($wgOAuthStaticApps, since 1.47), and asks next for all else. As
-// in MediaWiki they come before the database, by key and by id, and are approved.
-// A cache belongs in front of it: what is cached is judged by the whole answer.
+// Configured returns a store with consumers that are kept in the wiki's
+// configuration ($wgOAuthStaticApps, since 1.47). It asks next for everything
+// else. As in MediaWiki they come before the database, by key and by id, and
+// are approved. A cache belongs in front of it, because a cache must see the
+// whole answer.
 func Configured(next Store, apps []Consumer) Store {
 	if len(apps) == 0 {
 		return next

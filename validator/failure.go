@@ -2,8 +2,8 @@ package validator
 
 import "errors"
 
-// Failure tells whose fault it is that a Store could not find out. It decides
-// how far a failed lookup reaches. The zero value is the narrowest.
+// Failure tells what failed if a Store could not find out. It decides how far a
+// failed lookup reaches. The zero value is the narrowest.
 type Failure uint8
 
 // The failures.

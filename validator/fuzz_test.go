@@ -16,7 +16,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 )
 
-// minSeeds is how many seeds each target has at least, of the recorded requests and the vectors.
+// minSeeds is how many seeds each target has at least, of the recorded requests
+// and the vectors.
 const minSeeds = 100
 
 // addSeeds gives a target of one text its seeds, and counts them.
@@ -38,14 +39,15 @@ func vectorHeaders() (headers []string) {
 	return headers
 }
 
-// FuzzAuthorization: whatever the header says, it is refused or read in one way: what was read, written again
-// in its canonical form, reads the same. And without the secrets nothing passes.
+// FuzzAuthorization: whatever the header says, it is refused or read in one
+// way: what was read, written again in its canonical form, reads the same. And
+// without the secrets nothing passes.
 func FuzzAuthorization(f *testing.F) {
 	addSeeds(f, parity.AuthorizationValues(f), vectorHeaders())
 	f.Fuzz(func(t *testing.T, value string) {
 		s := newScene()
 		s.unsigned, s.request.Authorization = true, []string{value}
-		s.facts.Consumer.Secret, s.facts.Acceptance.Secret = "of nobody", "of nobody either"
+		s.facts.Consumer.Secret, s.facts.Acceptance.Secret = "unknown to clients", "unknown too"
 		if d := s.run(t); d.Verdict == Allow {
 			t.Fatalf("allowed: %q", value)
 		}
@@ -68,7 +70,8 @@ func FuzzAuthorization(f *testing.F) {
 	})
 }
 
-// FuzzForm: parameters come out in the encoding that is signed, and written again they read the same.
+// FuzzForm: parameters come out in the encoding that is signed, and written
+// again they read the same.
 func FuzzForm(f *testing.F) {
 	addSeeds(f, parity.Forms(f))
 	f.Fuzz(func(t *testing.T, text string) {
@@ -94,7 +97,8 @@ func FuzzForm(f *testing.F) {
 	})
 }
 
-// FuzzBaseString: what a foreign client signs, we verify; and with one more parameter we do not.
+// FuzzBaseString: what a foreign client signs, we verify; and with one more
+// parameter we do not.
 func FuzzBaseString(f *testing.F) {
 	seeds := 0
 	for i, target := range parity.Forms(f) {
@@ -140,7 +144,8 @@ func FuzzBaseString(f *testing.F) {
 
 func decodeAll(s string) string { return decode(recode(s, true)) }
 
-// FuzzJWT: what passes is signed by our key in the one spelling that it has, and its times are numbers.
+// FuzzJWT: what passes is signed by our key in the one spelling that it has,
+// and its times are numbers.
 func FuzzJWT(f *testing.F) {
 	addSeeds(f, parity.JWTs(f), parity.AuthorizationValues(f))
 	f.Add(signedJWT(f, `{"alg":"RS256"}`, `{"jti":"j","aud":"a"}`))
@@ -165,8 +170,8 @@ func FuzzJWT(f *testing.F) {
 	})
 }
 
-// FuzzClaims: any payload under our signature is refused or gives a token that names one row and one client,
-// with times that can be compared.
+// FuzzClaims: any payload under our signature is refused or gives a token that
+// names one row and one client, with times that can be compared.
 func FuzzClaims(f *testing.F) {
 	addSeeds(f, parity.Restrictions(f)) // with the headers and claims of the recorded tokens
 	f.Fuzz(func(t *testing.T, payload string) {
@@ -189,8 +194,8 @@ func FuzzClaims(f *testing.F) {
 	})
 }
 
-// FuzzRestrictions: what 1.39 takes, 1.47 takes to mean the same; and who is let in is inside a network that the
-// text spells out.
+// FuzzRestrictions: what 1.39 accepts means the same to 1.47; and an address that is
+// allowed is inside a network that the text spells out.
 func FuzzRestrictions(f *testing.F) {
 	addSeeds(f, parity.Restrictions(f))
 	probes := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("2001:db8::5")}

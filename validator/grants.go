@@ -1,7 +1,8 @@
 package validator
 
-// coreGrants are the grants that MediaWiki and its OAuth extension define themselves, in any release, and the
-// marker that stands for all grants of a client. A wiki may define more.
+// coreGrants are the grants that MediaWiki and its OAuth extension define
+// themselves, in any release, and the marker that stands for all grants of a
+// client. A wiki may define more.
 var coreGrants = func() map[string]bool {
 	names := map[string]bool{}
 	for _, name := range []string{

@@ -5,9 +5,11 @@ import "strings"
 // maxHeader bounds one Authorization field line, in bytes.
 const maxHeader = 16 << 10
 
-// scheme says which of our schemes an Authorization value belongs to, and what follows its name. Scheme names
-// have no case (RFC 9110 section 11.1). A value that begins with "Bearer" is ours even when no blank follows:
-// a token glued to it is a broken credential, not another scheme's.
+// scheme returns the protocol of an Authorization value, and the text after the
+// name of the scheme. Names of schemes have no case (RFC 9110 section 11.1). A
+// value that begins with "Bearer" belongs to OAuth 2 even if no blank follows,
+// because a token glued to that word is a broken credential and not another
+// scheme.
 func scheme(value string) (p Protocol, rest string) {
 	if rest, ok := cutPrefixFold(value, "Bearer"); ok {
 		return OAuth2, rest
@@ -25,7 +27,8 @@ func cutPrefixFold(s, prefix string) (after string, found bool) {
 	return s[len(prefix):], true
 }
 
-// bearerToken reads what follows "Bearer": blanks and one token68 (RFC 6750 section 2.1).
+// bearerToken reads the text after "Bearer": blanks and one token68 (RFC 6750
+// section 2.1).
 func bearerToken(rest string) (string, Reason) {
 	token := strings.TrimLeft(rest, " ")
 	if len(token) == len(rest) || token == "" {
@@ -40,9 +43,10 @@ func bearerToken(rest string) (string, Reason) {
 	return token, OK
 }
 
-// authParams reads what follows "OAuth": a list of name="value" (RFC 5849 section 3.5.1), with the empty list
-// elements and the unquoted values that RFC 9110 sections 5.6.1 and 11.2 have recipients accept. Names and
-// values are handed on in the encoding that is signed.
+// authParams reads the text after "OAuth": a list of name="value" (RFC 5849
+// section 3.5.1). It accepts empty list elements and unquoted values too,
+// because RFC 9110 sections 5.6.1 and 11.2 ask recipients to. Names and values
+// are passed to each in the encoding that is signed.
 func authParams(rest string, each func(name, value string)) Reason {
 	if rest != "" && rest[0] != ' ' {
 		return MalformedHeader

@@ -6,9 +6,9 @@ import (
 	"net/netip"
 )
 
-// FromHTTP describes a request that reached this server directly, and was not rewritten since. Behind a proxy
-// the caller replaces Scheme, Host and ClientIP by what the proxy, if it is trusted, says of them; or sets
-// Policy.BaseHost.
+// FromHTTP describes a request that reached this server directly and was not
+// rewritten. Behind a proxy the caller replaces Scheme, Host and ClientIP by
+// those that a trusted proxy tells, or sets Policy.BaseHost.
 func FromHTTP(w http.ResponseWriter, r *http.Request) Request {
 	scheme := "http"
 	if r.TLS != nil {
@@ -32,9 +32,10 @@ func FromHTTP(w http.ResponseWriter, r *http.Request) Request {
 	}
 }
 
-// Middleware lets requests with a proven credential through to next, where IdentityFrom tells whose they are,
-// and refuses all others with a problem document (RFC 9457). It is for a server that clients reach directly: see
-// FromHTTP. The realm is for the challenges.
+// Middleware passes requests with a proven credential to next, where
+// IdentityFrom returns the identity. It refuses all others with a problem
+// document (RFC 9457). It is for a server that clients reach directly: see
+// FromHTTP. The realm is used in the challenges.
 func (v *Verifier) Middleware(realm string, next http.Handler) http.Handler {
 	challenges := NewChallenges(realm, v.policy.Require)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

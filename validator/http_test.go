@@ -83,7 +83,8 @@ func TestMiddleware(t *testing.T) {
 	}
 }
 
-// TestPrivate keeps an answer out of shared caches, which know a request by its URL, when the URL holds the credential.
+// TestPrivate keeps an answer out of shared caches, which know a request by its
+// URL, when the URL holds the credential.
 func TestPrivate(t *testing.T) {
 	s := newScene()
 	handler := s.verifier().Middleware("x", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

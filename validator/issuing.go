@@ -32,9 +32,9 @@ func (p *Policy) IssuedSubject(userID uint64) string {
 	return "mw:" + p.userScope() + ":" + id
 }
 
-// UsableBy reports whether a user may use the consumer: an approved one is for
-// all, an approved owner-only one and a proposed one for the owner, any other for
-// nobody. User 0 is the client itself.
+// UsableBy reports whether a user may use the consumer. An approved consumer is
+// for all users, an approved owner-only one and a proposed one for the owner.
+// Any other may not be used. User 0 is the client itself.
 func (c *Consumer) UsableBy(userID uint64) bool {
 	owner := userID != 0 && userID == c.OwnerID
 	switch c.Stage {

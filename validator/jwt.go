@@ -22,8 +22,9 @@ type JWT struct {
 	identity string
 }
 
-// NewJWT returns a verifier that accepts the signature of any one of the keys, and reads tokens as the policy's rules
-// have it. Without keys it refuses all.
+// NewJWT returns a verifier that accepts the signature of any one of the keys,
+// and reads tokens by the rules of the policy. Without keys it refuses all
+// tokens.
 func NewJWT(keys []*rsa.PublicKey, p Policy) *JWT {
 	h := sha256.New()
 	h.Write([]byte{byte(p.Rules), byte(p.Release)})
@@ -34,13 +35,15 @@ func NewJWT(keys []*rsa.PublicKey, p Policy) *JWT {
 	return &JWT{keys: keys, rules: p.Rules, release: p.Release, identity: string(h.Sum(nil))}
 }
 
-// Identity names the key set and the rules: verifiers with equal identities agree on every token.
+// Identity names the key set and the rules: verifiers with equal identities
+// agree on every token.
 func (j *JWT) Identity() string { return j.identity }
 
-// Verify checks form and signature of a compact JWS with RS256 (RFC 7515, RFC 7519). The times in it are not
-// compared with the clock.
+// Verify checks the form and the signature of a compact JWS with RS256 (RFC
+// 7515, RFC 7519). It does not compare the times in it with the clock.
 func (j *JWT) Verify(raw string) (Token, Reason) {
-	// Counted before it is split: a token of dots would make a slice of them (CVE-2025-30204).
+	// The dots are counted before the text is split, because a token of dots
+	// would make a slice of them (CVE-2025-30204).
 	if len(raw) > maxHeader || strings.Count(raw, ".") != 2 {
 		return Token{}, MalformedToken
 	}
@@ -75,8 +78,9 @@ func (j *JWT) signed(digest, signature []byte) bool {
 	return false
 }
 
-// checkHeader takes the algorithm from us, never from the token: what the header says must be what we verify
-// with. A key that the header carries or points to (jwk, jku, x5u, kid) is never looked at.
+// checkHeader checks that the header names the algorithm that is used for
+// verification. The token does not choose it. A key that the header carries or
+// points to (jwk, jku, x5u, kid) is ignored.
 func (j *JWT) checkHeader(segment string) Reason {
 	header, ok := decodeObject(segment)
 	if !ok {
@@ -85,8 +89,9 @@ func (j *JWT) checkHeader(segment string) Reason {
 	if header["alg"] != "RS256" {
 		return UnsupportedAlgorithm
 	}
-	// An encrypted token cannot be read; nor, by the standards, one whose header has an extension that must be
-	// understood (RFC 7515 section 4.1.11), or whose payload is not base64url (RFC 7797).
+	// An encrypted token cannot be read. By the standards the same holds for a
+	// token whose header has an extension that must be understood (RFC 7515
+	// section 4.1.11), and for one whose payload is not base64url (RFC 7797).
 	refused := []string{"enc", "crit", "b64"}
 	if j.rules == MediaWiki {
 		refused = refused[:1]
@@ -128,8 +133,9 @@ func (j *JWT) readClaims(claims php.Object) (Token, Reason) {
 	return t, OK
 }
 
-// readTime reads a NumericDate (RFC 7519 section 2): a number, and no text, null, or what is beyond every float.
-// MediaWiki takes numeric texts too, but no time that PHP's clock cannot show.
+// readTime reads a NumericDate (RFC 7519 section 2). It must be a number within
+// the range of floats. MediaWiki accepts numeric texts too, but no time that
+// PHP's clock cannot show.
 func (j *JWT) readTime(value any) (seconds float64, ok bool) {
 	if text, isText := value.(string); isText && j.rules == MediaWiki {
 		seconds, ok = php.Number(text)
@@ -142,7 +148,8 @@ func (j *JWT) readTime(value any) (seconds float64, ok bool) {
 	return seconds, ok && (j.rules != MediaWiki || math.MinInt64 <= seconds && seconds < math.MaxInt64)
 }
 
-// audience reads aud: one text, alone or in a list of one. MediaWiki 1.46 and later take the first of several.
+// audience reads aud: one text, alone or in a list of one. MediaWiki 1.46 and
+// later use the first of several.
 func (j *JWT) audience(value any) (string, bool) {
 	if list, ok := value.([]any); ok && (len(list) == 1 || len(list) > 1 && j.rules == MediaWiki && j.release >= 46) {
 		value = list[0]
@@ -182,8 +189,8 @@ func decodeObject(segment string) (php.Object, bool) {
 	return o, err == nil && isObject
 }
 
-// decodeSegment decodes base64url without padding. Slack bits and line breaks, which would give one token many
-// spellings, are refused.
+// decodeSegment decodes base64url without padding. It refuses slack bits and
+// line breaks, because they would give one token many spellings.
 func decodeSegment(segment string) ([]byte, bool) {
 	if strings.ContainsAny(segment, "\r\n") {
 		return nil, false

@@ -59,7 +59,7 @@ func TestJWT(t *testing.T) {
 		{"line break in the signature", good[:lastDot+5] + "\n" + good[lastDot+5:], MalformedToken},
 		{"slack bits", good[:len(good)-1] + "B", MalformedToken},
 		{"header that is a list", signedJWT(t, `["RS256"]`, claims("")), MalformedToken},
-		{"header that is no JSON", signedJWT(t, `{"alg":"RS256"`, claims("")), MalformedToken},
+		{"header that is not JSON", signedJWT(t, `{"alg":"RS256"`, claims("")), MalformedToken},
 		{"two headers", signedJWT(t, rs256+rs256, claims("")), MalformedToken},
 		{"crit", signedJWT(t, `{"alg":"RS256","crit":["exp"]}`, claims("")), MalformedToken},
 		{"b64", signedJWT(t, `{"alg":"RS256","b64":false}`, claims("")), MalformedToken},
@@ -78,7 +78,7 @@ func TestJWT(t *testing.T) {
 		{"another key", must(sign.JWT(newRSAKey(2048), map[string]any{"jti": "j", "aud": "a"})), BadTokenSignature},
 
 		{"payload that is a text", signedJWT(t, rs256, `"x"`), MalformedToken},
-		{"payload that is no JSON", signedJWT(t, rs256, `x`), MalformedToken},
+		{"payload that is not JSON", signedJWT(t, rs256, `x`), MalformedToken},
 		{"payload that is not UTF-8", signedJWT(t, rs256, claims(",\"x\":\"\xff\"")), MalformedToken},
 		{"payload of 511 levels", signedJWT(t, rs256, claims(`,"x":`+strings.Repeat("[", 510)+strings.Repeat("]", 510))), OK},
 		{"payload of 512 levels", signedJWT(t, rs256, claims(`,"x":`+strings.Repeat("[", 511)+strings.Repeat("]", 511))), MalformedToken},

@@ -9,22 +9,24 @@ import (
 	"math"
 )
 
-// keyBounds is what an RSA key may be. The cost of a check grows with the square
-// of the bits, and with the bits of the exponent: a row of 64 KiB could name a
-// key of 400,000 bits.
+// keyBounds bounds an RSA key. The cost of a check grows with the square of the
+// bits, and with the bits of the exponent. A row of 64 KiB could hold a key of
+// 400,000 bits.
 type keyBounds struct{ minBits, maxBits, maxExponent int }
 
 var (
-	// Anybody can register an app. A check with the most expensive key that is
-	// allowed takes at most eight times as long as one with 2048 bits and 65537.
+	// Any user can register an app. A check with the most expensive key that is
+	// allowed takes at most eight times as long as one with 2048 bits and the
+	// exponent 65537.
 	consumerKeyBounds = keyBounds{1024, 4096, 65537}
 	// The operator configures these. crypto/x509 refuses exponents over 31 bits.
 	issuerKeyBounds = keyBounds{2048, 8192, math.MaxInt32}
 )
 
-// ParseConsumerKey reads the RSA key of a consumer (oarc_rsa_key): a public key or a certificate in PEM. Nil
-// means that there is none that may be used: not RSA, under 1024 or over 4096
-// bits, or with an exponent over 65537.
+// ParseConsumerKey reads the RSA key of a consumer (oarc_rsa_key): a public key
+// or a certificate in PEM. It returns nil if no key may be used: if the text is
+// not an RSA key, has under 1024 or over 4096 bits, or has an exponent over
+// 65537.
 func ParseConsumerKey(text []byte) *rsa.PublicKey {
 	block, _ := pem.Decode(text)
 	if block == nil {
@@ -37,8 +39,9 @@ func ParseConsumerKey(text []byte) *rsa.PublicKey {
 	return key
 }
 
-// ParseIssuerKeys reads the RSA keys that sign bearer tokens ($wgOAuth2PublicKey): one or more public keys or
-// certificates in PEM, of 2048 to 8192 bits each.
+// ParseIssuerKeys reads the RSA keys that sign bearer tokens
+// ($wgOAuth2PublicKey): one or more public keys or certificates in PEM, of 2048
+// to 8192 bits each.
 func ParseIssuerKeys(text []byte) ([]*rsa.PublicKey, error) {
 	var keys []*rsa.PublicKey
 	for {

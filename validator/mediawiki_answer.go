@@ -40,7 +40,8 @@ func WriteMediaWiki(w http.ResponseWriter, r *http.Request, d Decision, site Med
 		body := restError{e.Code, map[string]string{"en": e.Info}, http.StatusForbidden, http.StatusText(http.StatusForbidden)}
 		writeREST(w, r, &d, body)
 	case slices.Contains(segments, "rest.php"):
-		// It serves the request for somebody who has no right at all, not even to read.
+		// It serves the request for somebody who has no right at all, not even
+		// to read.
 		writeREST(w, r, &d, restDenied{"rest-read-denied", http.StatusForbidden, http.StatusText(http.StatusForbidden)})
 	default:
 		return false

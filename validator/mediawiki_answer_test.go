@@ -75,7 +75,8 @@ func TestWriteMediaWiki(t *testing.T) {
 	}
 }
 
-// Each reason that is the client's has a code and a text in the Action API, and names the wiki where MediaWiki does.
+// Each reason that is the client's has a code and a text in the Action API, and
+// names the wiki where MediaWiki does.
 func TestWriteMediaWikiOfEachReason(t *testing.T) {
 	for _, reason := range Reasons()[1:] {
 		w := httptest.NewRecorder()
@@ -94,6 +95,26 @@ func TestWriteMediaWikiOfEachReason(t *testing.T) {
 		if body.Error.Code != want.Code || body.Error.Info != want.Info || w.Header().Get("MediaWiki-API-Error") != want.Code {
 			t.Errorf("%v: %+v", reason, body)
 		}
+	}
+}
+
+// TestWriteMediaWikiOfBlockedUser holds every reason about a lock or a block of the
+// user to the one error that MediaWiki has for them: bots read its code.
+func TestWriteMediaWikiOfBlockedUser(t *testing.T) {
+	found := 0
+	for _, reason := range Reasons() {
+		name := reason.String()
+		if !strings.HasPrefix(name, "user_") || !strings.Contains(name, "locked") {
+			continue
+		}
+		found++
+		got := Decision{Reason: reason}.mediaWikiError("enwiki", time.Now())
+		if want := (Decision{Reason: UserBlocked}).mediaWikiError("enwiki", time.Now()); got != want || got.Code != mwBlockedUser {
+			t.Errorf("%v: %+v, want %+v", reason, got, want)
+		}
+	}
+	if found < 3 {
+		t.Errorf("%d reasons about locks and blocks, want at least 3", found)
 	}
 }
 

@@ -35,7 +35,7 @@ func FuzzMediaWiki(f *testing.F) {
 		s := mediaWiki(newScene())
 		s.unsigned, s.form, s.request.Method, s.request.Target = true, form, "POST", "/w/api.php?"+query
 		s.request.Authorization = []string{header}
-		s.facts.Consumer.Secret, s.facts.Acceptance.Secret = "of nobody", "of nobody either"
+		s.facts.Consumer.Secret, s.facts.Acceptance.Secret = "unknown to clients", "unknown too"
 		if d := s.run(t); d.Verdict == Allow {
 			t.Fatalf("allowed: %q %q %q", query, form, header)
 		}
@@ -52,7 +52,8 @@ func mediaWikiBase(method, url, query, form, header string) ([]byte, Reason) {
 // referenceRequest is what goes to the reference, each text as its bytes in base64.
 type referenceRequest struct{ Method, URL, Query, Body, Header string }
 
-// reference signs with the recording's own replay.py, which was right about MediaWiki for every recorded request.
+// reference signs with the recording's own replay.py, which was right about
+// MediaWiki for every recorded request.
 const reference = `
 import base64, json, sys
 sys.path.insert(0, sys.argv[1])
@@ -66,7 +67,8 @@ for line in sys.stdin:
     print(base64.b64encode(base.encode('latin-1')).decode())
 `
 
-// TestMediaWikiSignsAsTheReference makes random requests of every oddity that the reference knows of.
+// TestMediaWikiSignsAsTheReference makes random requests of every oddity that
+// the reference knows of.
 func TestMediaWikiSignsAsTheReference(t *testing.T) {
 	const requests = 800
 	random := rand.New(rand.NewPCG(3, 4))

@@ -59,8 +59,9 @@ func (r mediaWikiReader) read(c *Claim, p *Policy, request *Request) Reason {
 	return reason
 }
 
-// formUse finds out whether the body is a form, in PHP's eyes. A header that names consumer and token has the last
-// word on both: then the form can wait until they are known.
+// formUse finds out whether PHP takes the body for a form. If the header has
+// both the consumer and the token, the form cannot change them, so that it is
+// read only when they are known.
 func (mediaWikiReader) formUse(c *Claim, request *Request) Reason {
 	switch {
 	case len(request.ContentType) > 1:

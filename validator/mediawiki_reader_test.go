@@ -150,7 +150,8 @@ func mediaWiki(s *scene) *scene {
 	return s
 }
 
-// TestMediaWikiReads holds what MediaWiki's rules make of a request against what the standards do.
+// TestMediaWikiReads holds what MediaWiki's rules make of a request against
+// what the standards do.
 func TestMediaWikiReads(t *testing.T) {
 	const anonymous, allowed = NoCredentials, OK
 	for _, tt := range []struct {
@@ -228,8 +229,9 @@ func TestMediaWikiReads(t *testing.T) {
 	}
 }
 
-// TestMediaWikiOrder gives a request every fault at once, and takes one after the other away: each time the first
-// objection is the one that MediaWiki raises first.
+// TestMediaWikiOrder gives a request every fault at once, and takes one after
+// the other away: each time the first failing check is the one that MediaWiki
+// raises first.
 func TestMediaWikiOrder(t *testing.T) {
 	s := mediaWiki(newScene())
 	good := s.facts
@@ -266,7 +268,7 @@ func TestMediaWikiOrder(t *testing.T) {
 		{ConsumerWrongWiki, func() { disabled.Wiki = "*" }},
 		{OK, func() {}},
 	} {
-		s.policy.SharedUserIDs = true // so that an unknown user is an objection
+		s.policy.SharedUserIDs = true // so that an unknown user is refused
 		s.unsigned, s.options.Nonce = false, "n"
 		s.request.Authorization = nil
 		r := s.ready(t)
@@ -308,7 +310,8 @@ func TestProtocolRelativeBaseURL(t *testing.T) {
 	}
 }
 
-// TestMediaWikiRSA takes the spellings of a signature that PHP's base64_decode takes.
+// TestMediaWikiRSA takes the spellings of a signature that PHP's base64_decode
+// takes.
 func TestMediaWikiRSA(t *testing.T) {
 	s := mediaWiki(newScene())
 	s.creds = sign.Credentials{ConsumerKey: consumerKey, Token: accessToken, RSAKey: appKey()}

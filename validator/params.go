@@ -4,14 +4,17 @@ import "strings"
 
 const formType = "application/x-www-form-urlencoded"
 
-// maxParameters bounds the work that one request can ask for: a form of 1 MiB can hold 176,000 parameters.
+// maxParameters bounds the work for one request. A form of 1 MiB can hold
+// 176,000 parameters.
 const maxParameters = 8192
 
-// param is a parameter as it stands in the signature base string: name and value percent-encoded as
-// RFC 5849 section 3.6 has it.
+// param is a parameter as it stands in the signature base string, with name and
+// value percent-encoded as in RFC 5849 section 3.6.
 type param struct{ name, value string }
 
-// appendForm reads text of the formType: a query, or a body. ok is false when it holds more than maxParameters. Empty pieces between two "&" are no parameters.
+// appendForm reads the parameters of a query or of a form. ok is false if there
+// are more than maxParameters. An empty piece between two "&" is not a
+// parameter.
 func appendForm(params []param, text string) (_ []param, ok bool) {
 	for text != "" {
 		var piece string
@@ -28,9 +31,10 @@ func appendForm(params []param, text string) (_ []param, ok bool) {
 	return params, true
 }
 
-// recode turns encoded text into the one encoding that RFC 5849 section 3.6 signs: every byte but the
-// unreserved ones as %XX in upper case. With form, "+" is a space. A "%" that no two hex digits follow stands
-// for itself, as it does for PHP. Text that is in that encoding already is returned as it is.
+// recode returns the text in the one encoding that RFC 5849 section 3.6 signs:
+// every byte that is not unreserved becomes %XX in upper case. With form, "+"
+// is a blank. A "%" that two hex digits do not follow stands for itself, as in
+// PHP. Text that is in that encoding already is returned as it is.
 func recode(text string, form bool) string {
 	length, same := recodedLength(text, form)
 	if same {
@@ -97,8 +101,8 @@ func decode(encoded string) string {
 	return string(out)
 }
 
-// StripQuery takes the parameters of OAuth 1 out of a query, however their names are spelled, and leaves the rest as it
-// is, byte for byte.
+// StripQuery removes the parameters of OAuth 1 from a query, in any spelling of
+// their names. It leaves the rest as it is, byte for byte.
 func StripQuery(query string) string {
 	var kept []string
 	for pair := range strings.SplitSeq(query, "&") {
@@ -114,7 +118,7 @@ func StripQuery(query string) string {
 	return strings.Join(kept, "&")
 }
 
-// appendEncoded appends one byte, percent-encoded as RFC 5849 section 3.6 has it.
+// appendEncoded appends one byte, percent-encoded as in RFC 5849 section 3.6.
 func appendEncoded(out []byte, c byte) []byte {
 	if unreserved[c] {
 		return append(out, c)
@@ -123,7 +127,7 @@ func appendEncoded(out []byte, c byte) []byte {
 	return append(out, '%', digits[c>>4], digits[c&15])
 }
 
-// encode returns s, percent-encoded as RFC 5849 section 3.6 has it.
+// encode returns s, percent-encoded as in RFC 5849 section 3.6.
 func encode(s string) string {
 	length := 0
 	for i := range len(s) {

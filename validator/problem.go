@@ -23,7 +23,7 @@ func statusText(status int) string {
 	return http.StatusText(status)
 }
 
-// problems are the documents by reason: nothing in them is of the request.
+// problems are the documents by reason. They hold no part of the request.
 var problems = func() (all [numReasons][]byte) {
 	for _, reason := range Reasons() {
 		status := reason.Status()
@@ -36,28 +36,30 @@ var problems = func() (all [numReasons][]byte) {
 	return all
 }()
 
-// WriteProblem writes status and body of a refusal, a problem document (RFC 9457). A HEAD gets the headers of the
-// answer to a GET. Challenges.Set is to be called before.
+// WriteProblem writes the status and the body of a refusal, a problem document
+// (RFC 9457). A HEAD gets the headers of the answer to a GET. Challenges.Set
+// must be called before.
 func WriteProblem(w http.ResponseWriter, r *http.Request, reason Reason) {
 	writeAnswer(w, r, reason.Status(), "application/problem+json", problems[reason])
 }
 
-// writeAnswer writes a whole answer, to a HEAD without its body.
+// writeAnswer writes a whole answer. The answer to a HEAD has no body.
 func writeAnswer(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) //nolint:gosec // made safe by the caller; if the client has left, there is nobody to tell
+		_, _ = w.Write(body) //nolint:gosec // made safe by the caller; an error means that the client has left
 	}
 }
 
 // Challenges are the values of WWW-Authenticate by reason.
 type Challenges [][]string
 
-// NewChallenges makes both challenges for every 401 (RFC 5849 section 3.5.1, RFC 6750 section 3), and the Bearer
-// one where RFC 6750 has an error code for a 400 or 403. The realm is of printable ASCII. What is required is named
-// where a grant is missing.
+// NewChallenges makes both challenges for every 401 (RFC 5849 section 3.5.1,
+// RFC 6750 section 3), and the Bearer one if RFC 6750 has an error code for a
+// 400 or 403. The realm must be printable ASCII. A challenge for a missing
+// grant names the grants that are required.
 func NewChallenges(realm string, require []Requirement) Challenges {
 	realm = quote(realm)
 	all := make(Challenges, numReasons)
@@ -81,8 +83,8 @@ func NewChallenges(realm string, require []Requirement) Challenges {
 	return all
 }
 
-// Set sets the headers that go with a refusal: no-store, and as the status asks WWW-Authenticate, Retry-After or
-// Allow.
+// Set sets the headers of a refusal: no-store, and depending on the status
+// WWW-Authenticate, Retry-After or Allow.
 func (c Challenges) Set(h http.Header, reason Reason) {
 	noStore(h, reason)
 	for _, challenge := range c[reason] {
@@ -90,7 +92,8 @@ func (c Challenges) Set(h http.Header, reason Reason) {
 	}
 }
 
-// noStore sets what Challenges.Set does but for the challenges, for an answer that has none.
+// noStore sets the headers of Challenges.Set apart from the challenges, for an
+// answer that has none.
 func noStore(h http.Header, reason Reason) {
 	h.Set("Cache-Control", "no-store")
 	switch status := reason.Status(); {
@@ -103,7 +106,8 @@ func noStore(h http.Header, reason Reason) {
 	}
 }
 
-// scope names the grants that are asked for, as RFC 6750 section 3 has it; nothing when one is no scope-token.
+// scope returns the scope attribute for the grants that are required (RFC 6750
+// section 3). It returns nothing if one of them is not a scope-token.
 func scope(require []Requirement) string {
 	var grants []string
 	for _, line := range require {

@@ -2,10 +2,12 @@ package validator
 
 import "net/http"
 
-// Reason says why a request was refused. The zero value, OK, is the reason of a request that passes.
+// Reason is why a request was refused. The zero value, OK, is the reason of a
+// request that passes.
 type Reason uint8
 
-// The reasons. Their stable names, and everything else that the outside sees of them, are in the catalogue.
+// The reasons. The catalogue has their stable names and everything else that is
+// visible outside.
 const (
 	OK Reason = iota
 
@@ -51,7 +53,7 @@ const (
 	NoScopes
 	BrokenRow
 
-	// The credential is good, but may not.
+	// The credential is good, but does not allow this.
 	AddressNotAllowed
 	AddressUntrusted
 	WrongWiki
@@ -78,11 +80,11 @@ const (
 	numReasons
 )
 
-// StatusClientClosedRequest is the status of a request that its client gave up. No
-// client sees it: it is for logs, where other servers write the same.
+// StatusClientClosedRequest is the status of a request that its client gave up.
+// No client sees it: it is for logs, where other servers write the same number.
 const StatusClientClosedRequest = 499
 
-// entry is everything that the outside sees of a Reason.
+// entry is everything of a Reason that is visible outside.
 type entry struct {
 	name   string // in logs, metrics and problem documents: never changed once released
 	status int
@@ -152,7 +154,8 @@ var catalogue = [numReasons]entry{
 	MissingGroup:         {"missing_group", http.StatusForbidden, "", "The user is in none of the required groups."},
 	OtherConsumer:        {"other_consumer", http.StatusForbidden, "", "The consumer is not one of those allowed here."},
 	IdentityTooLarge:     {"identity_too_large", http.StatusForbidden, "", "The identity does not fit into request headers."},
-	// Not 421: what names the wiki need not be the authority, and clients send a request again on a 421.
+	// Not 421, because the wiki may be named by another part than the
+	// authority, and clients send a request again on a 421.
 	UnknownWiki:      {"unknown_wiki", http.StatusForbidden, "", "The request is for a wiki that is not served here."},
 	PreflightRefused: {"preflight_refused", http.StatusForbidden, "", "The origin, method or headers of this CORS preflight are not allowed here."},
 
@@ -169,10 +172,12 @@ func (r Reason) String() string { return catalogue[r].name }
 // Status returns the HTTP status of a refusal for this reason.
 func (r Reason) Status() int { return catalogue[r].status }
 
-// BearerError returns the error code of RFC 6750 section 3.1, or "" when a challenge carries none.
+// BearerError returns the error code of RFC 6750 section 3.1, or "" if a
+// challenge carries none.
 func (r Reason) BearerError() string { return catalogue[r].bearer }
 
-// Detail returns one English sentence for the client's developer. It quotes nothing of the request.
+// Detail returns one English sentence for the developer of the client. It
+// quotes no part of the request.
 func (r Reason) Detail() string { return catalogue[r].detail }
 
 // Reasons lists every reason in the catalogue.

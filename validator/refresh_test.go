@@ -27,8 +27,9 @@ func (s *freshStore) Refresh(_ context.Context, _ Key, known Facts) (Facts, bool
 	return *s.newer, true, nil
 }
 
-// TestRefusalsRestOnFreshFacts has the store hold newer facts, in which what a request is refused for is mended. It
-// passes then; and a refusal that rests on the request alone asks for nothing.
+// TestRefusalsRestOnFreshFacts has the store hold newer facts, in which what a
+// request is refused for is mended. It passes then; and a refusal that rests on
+// the request alone asks for nothing.
 func TestRefusalsRestOnFreshFacts(t *testing.T) {
 	turned := 0
 	for _, table := range []struct {
@@ -73,7 +74,8 @@ func TestRefusalsRestOnFreshFacts(t *testing.T) {
 	}
 }
 
-// TestConfiguredAsksForNewerFacts puts the configured consumers into newer facts too.
+// TestConfiguredAsksForNewerFacts puts the configured consumers into newer
+// facts too.
 func TestConfiguredAsksForNewerFacts(t *testing.T) {
 	s := newScene()
 	app := *s.facts.Consumer
@@ -92,7 +94,8 @@ func TestConfiguredAsksForNewerFacts(t *testing.T) {
 	if d := v.Verify(t.Context(), r); d.Verdict != Allow || next.refreshed != 2 {
 		t.Errorf("%v, asked %d times", d.Reason, next.refreshed)
 	}
-	// Facts that are the same are not newer, with a consumer that was put in by hand or without.
+	// Facts that are the same are not newer, with a consumer that was put in by
+	// hand or without.
 	next.newer = &stale
 	facts, err := store.Lookup(t.Context(), Key{Consumer: consumerKey})
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 )
 
-// refusal is one change to a scene that passes, and the reason for which it then does not.
+// refusal is one change to a scene that passes, and the reason for which it
+// then does not.
 type refusal struct {
 	name   string
 	change func(s *scene)
@@ -69,7 +70,8 @@ var oauth1Refusals = []refusal{
 	{"fragment", func(s *scene) { s.request.Target = "/w/api.php?a=b#c" }, MalformedTarget},
 	{"fragment before a signature in the query", func(s *scene) { header()(s); s.request.Target = "/w/api.php?a#b&oauth_signature=x" }, MalformedTarget},
 	{"asterisk", func(s *scene) { s.request.Target = "*" }, MalformedTarget},
-	// Go takes a scheme without an authority, and goes to the first path; what is signed is in its query.
+	// Go takes a scheme without an authority, and goes to the first path; what
+	// is signed is in its query.
 	{"the signed URL within another", func(s *scene) {
 		s.request.Target = "https:/w/api.php?action=delete&a=" + strings.TrimPrefix(apiURL, "https")
 	}, MalformedTarget},
@@ -172,8 +174,8 @@ var oauth1Refusals = []refusal{
 		s.request.Authorization = []string{bodyHashHeader}
 	}, BadBodyHash},
 	{"nonce used", func(s *scene) { s.nonces.seen = map[string]bool{consumerKey + " " + accessToken + " abc123": true} }, NonceUsed},
-	{"grants of the consumer are no list", func(s *scene) { s.facts.Consumer.Broken = true }, BrokenRow},
-	{"grants of the acceptance are no list", func(s *scene) { s.facts.Acceptance.Broken = true }, BrokenRow},
+	{"grants of the consumer are not a list", func(s *scene) { s.facts.Consumer.Broken = true }, BrokenRow},
+	{"grants of the acceptance are not a list", func(s *scene) { s.facts.Acceptance.Broken = true }, BrokenRow},
 	{"restrictions that are none", func(s *scene) { s.facts.Consumer.Restrictions = ParseRestrictions(nil, Release139) }, BrokenRow},
 
 	// What could not be decided.
@@ -212,7 +214,7 @@ var bearerRefusals = []refusal{
 	{"acceptance withdrawn", func(s *scene) { s.facts.Acceptance = nil }, NoAcceptance},
 	{"consumer of the acceptance gone", func(s *scene) { s.facts.Accepted = nil }, BrokenRow},
 	{"client alone, names a user", func(s *scene) { clientAlone(s); s.claims["sub"] = "9" }, NoAcceptance},
-	{"client alone, names nobody we know", func(s *scene) { clientAlone(s); s.claims["sub"] = []int{9} }, NoAcceptance},
+	{"client alone, names an unknown user", func(s *scene) { clientAlone(s); s.claims["sub"] = []int{9} }, NoAcceptance},
 	{"client alone, owner-only", func(s *scene) { clientAlone(s); s.facts.Consumer.OwnerOnly = true }, NoAcceptance},
 	{"client alone, disabled", func(s *scene) { clientAlone(s); s.facts.Consumer.Stage = Disabled }, ConsumerNotUsable},
 	{"client alone, of another wiki", func(s *scene) { clientAlone(s); s.facts.Consumer.Wiki = "dewiki" }, WrongWiki},
@@ -281,7 +283,8 @@ var commonRefusals = []refusal{
 	{"consumer required", func(s *scene) { s.policy.Require = []Requirement{{RequireConsumer, []string{"x"}}} }, OtherConsumer},
 }
 
-// bodyHashHeader signs a POST of {"a":2} to apiURL: hash and signature were made by another program.
+// bodyHashHeader signs a POST of {"a":2} to apiURL: hash and signature were
+// made by another program.
 const bodyHashHeader = `OAuth oauth_consumer_key="11111111111111111111111111111111", oauth_token="22222222222222222222222222222222", ` +
 	`oauth_nonce="abc123", oauth_timestamp="1700000000", oauth_signature_method="HMAC-SHA1", oauth_version="1.0", ` +
 	`oauth_body_hash="iwaxbQYaKkpMcN9TpDCXDQdFq1s%3D", oauth_signature="Bl5yZydvvGVDDeJYGUTrif5YBE8%3D"`
@@ -322,8 +325,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestEveryReason holds the tables of refusals against the catalogue: each reason has a whole row, a name of
-// its own, and a test that reaches it.
+// TestEveryReason holds the tables of refusals against the catalogue: each
+// reason has a whole row, a name of its own, and a test that reaches it.
 func TestEveryReason(t *testing.T) {
 	reached := map[Reason]bool{
 		OK: true,

@@ -5,7 +5,8 @@ import (
 	"strconv"
 )
 
-// Release is a release of MediaWiki and its OAuth extension: the minor number of 1.x.
+// Release is a release of MediaWiki and its OAuth extension: the minor number
+// of 1.x.
 type Release uint8
 
 // The releases with long-term support, and the newest.

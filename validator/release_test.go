@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TestReleaseBoundaries asks both sides of every release in which a decision changed.
+// TestReleaseBoundaries asks both sides of every release in which a decision
+// changed.
 func TestReleaseBoundaries(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
@@ -23,7 +24,7 @@ func TestReleaseBoundaries(t *testing.T) {
 		{"user gone, own ids", newScene, func(s *scene) { s.facts.User = nil }, 46, OK, UnknownUser},
 		{"sub of another scope, bearer", newBearerScene, func(s *scene) { s.claims["sub"], s.facts.Subject = "mw:CentralAuth::9", s.facts.User }, 46, OK, UnknownSubject},
 		{"sub of this wiki, bearer", newBearerScene, func(s *scene) { s.claims["sub"] = "mw:local:enwiki:9" }, 47, OK, UnknownSubject},
-		{"sub of nobody, bearer", newBearerScene, func(s *scene) { s.claims["sub"] = "12345" }, 47, OK, UnknownSubject},
+		{"sub of an unknown user, bearer", newBearerScene, func(s *scene) { s.claims["sub"] = "12345" }, 47, OK, UnknownSubject},
 		{"sub of a user who is not theirs here", newBearerScene, func(s *scene) {
 			s.facts.Subject = &User{CentralID: 9, Name: "Alice", Local: true}
 		}, 47, OK, UnknownSubject},
@@ -39,14 +40,15 @@ func TestReleaseBoundaries(t *testing.T) {
 		{"an address that is none", newScene, func(s *scene) {
 			s.facts.Consumer.Restrictions = ParseRestrictions([]byte(`{"IPAddresses":["0.0.0.0/0","::/0","x"]}`), s.policy.Release)
 		}, 43, BrokenRow, OK},
-		{"a member that nobody knows", newScene, func(s *scene) {
+		{"an unknown member", newScene, func(s *scene) {
 			s.facts.Consumer.Restrictions = ParseRestrictions([]byte(`{"IPAddresses":["0.0.0.0/0","::/0"],"x":1}`), s.policy.Release)
 		}, 43, BrokenRow, OK},
 		{"two aud, by MediaWiki's rules", func() *scene { return mediaWiki(newBearerScene()) }, func(s *scene) {
 			s.claims["aud"], s.facts.Subject = []string{clientKey, "x"}, s.facts.User
 		}, 46, UnknownClient, OK},
-		// Two boundaries that the gateway does not have: it knows no setting for PLAINTEXT, and proves an identity
-		// wherever it stands, not at the API alone.
+		// Two boundaries that the gateway does not have: it knows no setting
+		// for PLAINTEXT, and proves an identity wherever it stands, not at the
+		// API alone.
 		{"PLAINTEXT", newScene, resigned("HMAC-SHA1", "PLAINTEXT"), 47, UnsupportedMethod, UnsupportedMethod},
 		{"off the API", newScene, func(s *scene) { s.url = "https://wiki.example.org/w/index.php?title=Talk" }, 41, OK, OK},
 		{"off the API, forged", newScene, func(s *scene) {
@@ -69,7 +71,7 @@ func TestReleaseBoundaries(t *testing.T) {
 	}
 }
 
-// TestCentralAuth asks who is a user here, with global accounts.
+// TestCentralAuth checks which global accounts are users of the wiki.
 func TestCentralAuth(t *testing.T) {
 	for _, tt := range []struct {
 		name            string
@@ -176,9 +178,10 @@ func TestMediaWikiError(t *testing.T) {
 	}
 }
 
-// TestClientAloneNamesNobody reads the sub of a client's own token as PHP does, up to 1.45: it must be no user's id.
-// With central ids PHP looks for the user of any sub that is not falsy, and dies when there is none.
-func TestClientAloneNamesNobody(t *testing.T) {
+// TestClientAloneNamesNoUser reads the sub of a client's own token as PHP does,
+// up to 1.45: it must be no user's id. With central ids PHP looks for the user
+// of any sub that is not falsy, and dies when there is none.
+func TestClientAloneNamesNoUser(t *testing.T) {
 	for _, tt := range []struct {
 		sub         any
 		own, shared Reason

@@ -7,46 +7,53 @@ import (
 	"strings"
 )
 
-// Requirement holds when the identity has one of the values.
+// Requirement holds if the identity has one of the values.
 type Requirement struct {
 	Kind   RequirementKind
 	Values []string
 }
 
-// RequirementKind is what a Requirement asks for. The zero value is not a kind,
-// and a requirement of it refuses every request.
+// RequirementKind is the property that a Requirement looks at. The zero value
+// is not a kind, and a requirement of it refuses every request.
 type RequirementKind uint8
 
 // The kinds of requirements.
 const (
-	RequireGrant    RequirementKind = iota + 1 // a grant that the user gave to the app
-	RequireGroup                               // a stored group of the user
-	RequireConsumer                            // the key of the app
+	// RequireGrant is a grant that the user gave to the app.
+	RequireGrant RequirementKind = iota + 1
+	// RequireGroup is a stored group of the user.
+	RequireGroup
+	// RequireConsumer is the key of the app.
+	RequireConsumer
 
 	numRequirementKinds
 )
 
 // requirementKind is everything that is known of a kind.
 type requirementKind struct {
-	word   string // in configurations
-	reason Reason // of a refusal
+	// word names the kind in configurations.
+	word string
+	// reason is that of a refusal.
+	reason Reason
 	// check returns what is wrong with a value that no identity can have.
 	check func(value string) error
-	met   func(r Requirement, h *hearing) bool
+	met   func(r Requirement, in *ruleInput) bool
 }
 
 var requirementKinds = [numRequirementKinds]requirementKind{
 	RequireGrant: {
 		word: "grant", reason: MissingGrant, check: checkRequiredGrant,
-		met: func(r Requirement, h *hearing) bool { return slices.ContainsFunc(h.grants, r.has) },
+		met: func(r Requirement, in *ruleInput) bool { return slices.ContainsFunc(in.grants, r.has) },
 	},
 	RequireGroup: {
 		word: "group", reason: MissingGroup, check: checkRequiredGroup,
-		met: func(r Requirement, h *hearing) bool { return h.user != nil && slices.ContainsFunc(h.groups(), r.has) },
+		met: func(r Requirement, in *ruleInput) bool {
+			return in.user != nil && slices.ContainsFunc(in.groups(), r.has)
+		},
 	},
 	RequireConsumer: {
 		word: "consumer", reason: OtherConsumer, check: checkRequiredConsumer,
-		met: func(r Requirement, h *hearing) bool { return r.has(h.consumer.Key) },
+		met: func(r Requirement, in *ruleInput) bool { return r.has(in.consumer.Key) },
 	},
 }
 
@@ -111,16 +118,17 @@ func checkRequiredConsumer(value string) error {
 }
 
 // IsConsumerKey reports whether a text has the form of a consumer key.
-func IsConsumerKey(s string) bool { return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == "" }
+func IsConsumerKey(s string) bool { return isKey(s) }
 
-// meetsRequirements asks what the operator requires beyond MediaWiki's rules. A
-// requirement of an unknown kind refuses, because nothing can meet it.
-func meetsRequirements(h *hearing) Reason {
-	for _, r := range h.p.Require {
+// meetsRequirements checks what the operator requires in addition to
+// MediaWiki's rules. A requirement of an unknown kind refuses, because no
+// identity can meet it.
+func meetsRequirements(in *ruleInput) Reason {
+	for _, r := range in.policy.Require {
 		if r.Kind >= numRequirementKinds || requirementKinds[r.Kind].met == nil {
 			return OtherConsumer
 		}
-		if kind := &requirementKinds[r.Kind]; !kind.met(r, h) {
+		if kind := &requirementKinds[r.Kind]; !kind.met(r, in) {
 			return kind.reason
 		}
 	}

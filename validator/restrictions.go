@@ -9,20 +9,24 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/php"
 )
 
-// Restrictions says from where a consumer may be used (MWRestrictions JSON in oarc_restrictions).
+// Restrictions tells from where a consumer may be used (MWRestrictions JSON in
+// oarc_restrictions).
 type Restrictions struct {
-	// Broken says that MediaWiki would not load the consumer because of them.
+	// Broken reports whether MediaWiki would not load the consumer because of
+	// them.
 	Broken bool
-	// Pages are the only pages that the consumer may change; empty: all. It may read every page. The backend is to see
-	// to it.
+	// Pages are the only pages that the consumer may change; empty means all.
+	// It may read every page. The backend must enforce this.
 	Pages      []string
 	everywhere bool
 	networks   []netip.Prefix
 }
 
-// ParseRestrictions reads the JSON of a consumer's restrictions as the release does. 1.42 brought Pages. Up to that
-// release an unknown member, or an entry that is not an address, breaks the whole; from 1.43 on they are passed over.
-// 1.42 itself was not measured: it is held to the stricter side, which refuses an app rather than widen what it may do.
+// ParseRestrictions reads the JSON of a consumer's restrictions as the release
+// does. 1.42 introduced Pages. Up to that release an unknown member, or an
+// entry that is not an address, breaks the whole; from 1.43 on they are
+// skipped. 1.42 itself was not measured, so it is read by the stricter rules,
+// which refuse an app rather than widen what it may do.
 func ParseRestrictions(raw []byte, release Release) Restrictions {
 	broken := Restrictions{Broken: true}
 	v, err := php.DecodeJSON(raw)
@@ -60,7 +64,8 @@ func ParseRestrictions(raw []byte, release Release) Restrictions {
 	return r
 }
 
-// arrayValues returns the values of what PHP makes an array: a list or an object.
+// arrayValues returns the values of a list or of an object, which are both
+// arrays to PHP.
 func arrayValues(v any) (values []any, ok bool) {
 	switch v := v.(type) {
 	case []any:
@@ -72,8 +77,9 @@ func arrayValues(v any) (values []any, ok bool) {
 	}
 }
 
-// parseNetworks reads the entries of IPAddresses. A lenient release passes over what is not an address, but fails
-// at a list or an object among the entries.
+// parseNetworks reads the entries of IPAddresses. A lenient release skips an
+// entry that is not an address, but fails at a list or an object among the
+// entries.
 func parseNetworks(entries []any, lenient bool) (networks []netip.Prefix, ok bool) {
 	for _, entry := range entries {
 		if _, isArray := arrayValues(entry); isArray {
@@ -91,8 +97,8 @@ func parseNetworks(entries []any, lenient bool) (networks []netip.Prefix, ok boo
 	return networks, true
 }
 
-// parseNetwork reads an address, or an address and the length of a mask. A lenient release takes zeros before the
-// length, as in /08.
+// parseNetwork reads an address, or an address and the length of a mask. A
+// lenient release accepts zeros before the length, as in /08.
 func parseNetwork(s string, lenient bool) (netip.Prefix, bool) {
 	address, length, masked := strings.Cut(s, "/")
 	if masked && lenient && length != "" {
@@ -115,10 +121,12 @@ func parseNetwork(s string, lenient bool) (netip.Prefix, bool) {
 	return network, err == nil
 }
 
-// Everywhere says whether every address is allowed, so that nobody need know the client's.
+// Everywhere reports whether every address is allowed, so that the client's
+// address need not be known.
 func (r Restrictions) Everywhere() bool { return r.everywhere }
 
-// Size returns the bytes that r holds beside itself, for who has to bound them.
+// Size returns the bytes that r holds in addition to the struct itself, for
+// callers that bound memory.
 func (r Restrictions) Size() int {
 	size := cap(r.networks)*32 + cap(r.Pages)*16
 	for _, page := range r.Pages {
@@ -127,8 +135,9 @@ func (r Restrictions) Size() int {
 	return size
 }
 
-// allows says whether a client at ip may use the consumer. IPv4 and IPv6 are kept apart, as MediaWiki does,
-// but for an IPv4 client that a dual-stack listener shows as ::ffff:a.b.c.d.
+// allows reports whether a client at ip may use the consumer. IPv4 and IPv6 are
+// kept apart, as in MediaWiki, except for an IPv4 client that a dual-stack
+// listener shows as ::ffff:a.b.c.d.
 func (r Restrictions) allows(ip netip.Addr) bool {
 	if r.Broken {
 		return false

@@ -6,9 +6,10 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/php"
 )
 
-// ParseGrants reads a stored list of grants (oarc_grants, oaac_grants). PHP writes a list with gaps as an
-// object: its values count. Old names are given as the names in use. ok is false for anything else, which
-// MediaWiki cannot load.
+// ParseGrants reads a stored list of grants (oarc_grants, oaac_grants). PHP
+// writes a list with gaps as an object, whose values count. Old names are
+// returned as the names in use. ok is false for anything else, which MediaWiki
+// cannot load.
 func ParseGrants(raw []byte) (grants []string, ok bool) {
 	v, err := php.DecodeJSON(raw)
 	if err != nil {
@@ -49,8 +50,9 @@ func StoredGrant(name string) string {
 	return name
 }
 
-// ParseExpiry reads an expiry as MySQL and SQLite keep it: 14 digits, UTC, or "infinity". ok is false for
-// anything else; the caller then takes the side that is safe.
+// ParseExpiry reads an expiry as MySQL and SQLite keep it: 14 digits, UTC, or
+// "infinity". ok is false for anything else; the caller must then choose the
+// safe side.
 func ParseExpiry(raw []byte) (e Expiry, ok bool) {
 	if string(raw) == "infinity" {
 		return Never, true

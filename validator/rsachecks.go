@@ -28,8 +28,9 @@ type consumerChecks struct {
 	running  chan struct{}
 }
 
-// enter waits until a signature of the consumer may be checked. It returns OK, and
-// leave must be called then; or the reason for which it may not.
+// enter waits until a signature of the consumer may be checked. If it returns
+// OK, leave must be called afterwards. Otherwise it returns the reason of the
+// refusal.
 func (r *rsaChecks) enter(ctx context.Context, consumer string) Reason {
 	r.mu.Lock()
 	c := r.consumers[consumer]

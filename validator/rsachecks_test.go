@@ -62,8 +62,8 @@ func TestRSAChecks(t *testing.T) {
 	})
 }
 
-// TestRSAChecksAreCounted holds the places of one consumer: its signatures of the other method are checked all the
-// same, and so are those of others.
+// TestRSAChecksAreCounted holds the places of one consumer: its signatures of
+// the other method are checked all the same, and so are those of others.
 func TestRSAChecksAreCounted(t *testing.T) {
 	s := newScene()
 	s.creds = sign.Credentials{ConsumerKey: consumerKey, Token: accessToken, RSAKey: appKey()}
@@ -91,8 +91,9 @@ func TestRSAChecksAreCounted(t *testing.T) {
 	}
 }
 
-// TestCostOfConsumerKeys measures what the most expensive key that an app may have costs, in checks with one of 2048
-// bits: the work grows with the square of the bits, and the bits of the exponent.
+// TestCostOfConsumerKeys measures what the most expensive key that an app may
+// have costs, in checks with one of 2048 bits: the work grows with the square
+// of the bits, and the bits of the exponent.
 func TestCostOfConsumerKeys(t *testing.T) {
 	work := func(bits, exponent int) float64 {
 		multiplications := 0

@@ -6,49 +6,58 @@ import (
 	"time"
 )
 
-// hearing is a request before the rules: what it claims, what is known, and who speaks through it.
-type hearing struct {
-	p   *Policy
-	now time.Time
-	c   *Claim
-	f   *Facts
+// ruleInput is what a rule may look at: the policy, the time, the claim, and
+// the facts from the database. The rules that find the consumer, the user, the
+// grants and the wiki fill them in for later rules.
+type ruleInput struct {
+	policy *Policy
+	now    time.Time
+	claim  *Claim
+	facts  *Facts
 
-	consumer *Consumer // that the request acts for
-	user     *User     // nil: nobody, the client acts for itself
-	grants   []string
-	wiki     string // of the acceptance
-	onFacts  bool   // the objection rests on facts
+	// consumer is the app that the request acts for.
+	consumer *Consumer
+	// user is nil if the client acts for itself.
+	user   *User
+	grants []string
+	// wiki is the wiki of the acceptance.
+	wiki string
+	// refusedByFacts reports whether the rule that failed looks at facts.
+	refusedByFacts bool
 }
 
-// rule is one thing that a request must satisfy.
+// rule is one condition that a request must satisfy.
 type rule struct {
-	objection func(h *hearing) Reason // OK: none
-	free      bool                    // needs no facts
+	// check returns OK if the condition holds.
+	check func(in *ruleInput) Reason
+	// beforeLookup reports whether the rule needs no facts.
+	beforeLookup bool
 }
 
-// The rules in MediaWiki's order: first the proof, which differs by protocol, then what holds for both.
+// The rules in MediaWiki's order: first those of the proof, which differ by
+// protocol, then those that both protocols share.
 var (
-	proofs = [...][]rule{
-		NoProtocol: {{func(*hearing) Reason { return NoCredentials }, true}},
+	proofRules = [...][]rule{
+		NoProtocol: {{func(*ruleInput) Reason { return NoCredentials }, true}},
 		OAuth1: {
 			{supportedVersion, true},
-			{has(fieldConsumerKey, MissingConsumerKey), true},
+			{requireParameter(fieldConsumerKey, MissingConsumerKey), true},
 			{knownConsumer, false},
-			{has(fieldToken, MissingToken), true},
+			{requireParameter(fieldToken, MissingToken), true},
 			{knownAcceptance, false},
-			{has(fieldTimestamp, MissingTimestamp), true},
+			{requireParameter(fieldTimestamp, MissingTimestamp), true},
 			{timely, true},
-			{has(fieldNonce, MissingNonce), true},
-			{has(fieldSignatureMethod, MissingSignatureMethod), true},
+			{requireParameter(fieldNonce, MissingNonce), true},
+			{requireParameter(fieldSignatureMethod, MissingSignatureMethod), true},
 			{supportedMethod, true},
-			{has(fieldSignature, MissingSignature), true},
+			{requireParameter(fieldSignature, MissingSignature), true},
 			{signedAsClaimed, false},
 		},
 		OAuth2: {
 			{inPeriod, true}, {notRevoked, false}, {knownSubject, false}, {knownClient, false}, {hasScopes, true}, {accepted, false},
 		},
 	}
-	common = []rule{
+	commonRules = []rule{
 		{addressAllowed, false},
 		{acceptanceCoversWiki, false},
 		{userExists, false},
@@ -60,26 +69,27 @@ var (
 	}
 )
 
-// Decide says whether the claim is proven and may pass, given the facts. It does no I/O and asks no clock, and takes
-// the policy as it is: New fills in its defaults, not Decide. A nonce is not its business: one is used up only by a
-// request that would pass.
+// Decide reports whether the claim is proven and may pass, given the facts. It
+// does no I/O and reads no clock. It takes the policy as it is, because New
+// fills in the defaults. It does not use up the nonce, because only a request
+// that would pass does so.
 func Decide(p Policy, now time.Time, c Claim, f Facts) Decision {
 	p.siteMACs = newMACs(p.SiteKey)
-	h := hearing{p: &p, now: now, c: &c, f: &f}
-	return h.decide()
+	in := ruleInput{policy: &p, now: now, claim: &c, facts: &f}
+	return in.decide()
 }
 
-func (h *hearing) decide() Decision {
-	for _, rules := range [...][]rule{proofs[h.c.Protocol], common} {
+func (in *ruleInput) decide() Decision {
+	for _, rules := range [...][]rule{proofRules[in.claim.Protocol], commonRules} {
 		for _, rule := range rules {
-			if reason := rule.objection(h); reason != OK {
-				h.onFacts = !rule.free
-				return h.c.refuse(reason)
+			if reason := rule.check(in); reason != OK {
+				in.refusedByFacts = !rule.beforeLookup
+				return in.claim.refuse(reason)
 			}
 		}
 	}
-	d := h.c.decision(Allow, OK)
-	d.Identity = h.identity()
+	d := in.claim.decision(Allow, OK)
+	d.Identity = in.identity()
 	return d
 }
 
@@ -98,127 +108,128 @@ func (c *Claim) decision(verdict Verdict, reason Reason) Decision {
 
 func (c *Claim) deny(reason Reason) Decision { return c.decision(Deny, reason) }
 
-func (h *hearing) identity() Identity {
+func (in *ruleInput) identity() Identity {
 	id := Identity{
-		Grants:       h.grants,
-		ConsumerKey:  h.consumer.Key,
-		ConsumerName: h.consumer.Name,
-		Wiki:         h.p.Wiki,
-		OwnerOnly:    h.consumer.OwnerOnly,
-		Pages:        h.consumer.Restrictions.Pages,
+		Grants:       in.grants,
+		ConsumerKey:  in.consumer.Key,
+		ConsumerName: in.consumer.Name,
+		Wiki:         in.policy.Wiki,
+		OwnerOnly:    in.consumer.OwnerOnly,
+		Pages:        in.consumer.Restrictions.Pages,
 	}
-	if h.user != nil {
-		id.UserID, id.UserName, id.Groups = h.user.CentralID, h.user.Name, h.groups()
+	if in.user != nil {
+		id.UserID, id.UserName, id.Groups = in.user.CentralID, in.user.Name, in.groups()
 	}
 	return id
 }
 
 // groups returns the user's groups that have not expired.
-func (h *hearing) groups() []string {
-	groups := make([]string, 0, len(h.user.Groups))
-	for _, g := range h.user.Groups {
-		if g.Expires.After(h.now) {
+func (in *ruleInput) groups() []string {
+	groups := make([]string, 0, len(in.user.Groups))
+	for _, g := range in.user.Groups {
+		if g.Expires.After(in.now) {
 			groups = append(groups, g.Name)
 		}
 	}
 	return groups
 }
 
-// has asks for a protocol parameter.
-func has(f field, otherwise Reason) func(h *hearing) Reason {
-	return func(h *hearing) Reason {
-		if h.p.reader().missing(h.c.oauth[f]) {
+// requireParameter returns the check of a protocol parameter that must be sent.
+func requireParameter(f field, otherwise Reason) func(in *ruleInput) Reason {
+	return func(in *ruleInput) Reason {
+		if in.policy.reader().missing(in.claim.oauth[f]) {
 			return otherwise
 		}
 		return OK
 	}
 }
 
-func supportedVersion(h *hearing) Reason {
-	if !h.p.reader().version(h.c) {
+func supportedVersion(in *ruleInput) Reason {
+	if !in.policy.reader().version(in.claim) {
 		return UnsupportedVersion
 	}
 	return OK
 }
 
-func knownConsumer(h *hearing) Reason {
-	h.consumer = h.f.Consumer
+func knownConsumer(in *ruleInput) Reason {
+	in.consumer = in.facts.Consumer
 	switch {
-	case h.consumer == nil && h.c.strangeToken:
+	case in.consumer == nil && in.claim.strangeToken:
 		return OK // it was not looked up, because its token is unknown in any case
-	case h.consumer == nil:
+	case in.consumer == nil:
 		return UnknownConsumer
-	case h.consumer.Broken || h.consumer.Restrictions.Broken:
+	case in.consumer.Broken || in.consumer.Restrictions.Broken:
 		return BrokenRow
 	}
 	return OK
 }
 
-func knownAcceptance(h *hearing) Reason {
-	a := h.f.Acceptance
+func knownAcceptance(in *ruleInput) Reason {
+	a := in.facts.Acceptance
 	switch {
 	case a == nil:
 		return UnknownToken
-	case a.ConsumerID != h.consumer.ID: // else one app's token would work with another app's key (T103023)
+	case a.ConsumerID != in.consumer.ID: // else one app's token would work with another app's key (T103023)
 		return UnknownToken
 	case a.Broken:
 		return BrokenRow
 	}
-	h.user, h.grants, h.wiki = h.f.User, a.Grants, a.Wiki
+	in.user, in.grants, in.wiki = in.facts.User, a.Grants, a.Wiki
 	return OK
 }
 
-// timely asks whether the timestamp is in the window, both ends included, of whole seconds of our clock.
-func timely(h *hearing) Reason {
-	seconds, ok := h.p.reader().timestamp(h.c.oauth[fieldTimestamp])
+// timely checks that the timestamp is in the window, which includes both ends,
+// in whole seconds of this clock.
+func timely(in *ruleInput) Reason {
+	seconds, ok := in.policy.reader().timestamp(in.claim.oauth[fieldTimestamp])
 	if !ok {
 		return MalformedTimestamp
 	}
-	if math.Abs(float64(h.now.Unix())-seconds) > float64(h.p.TimestampWindow/time.Second) {
+	if math.Abs(float64(in.now.Unix())-seconds) > float64(in.policy.TimestampWindow/time.Second) {
 		return TimestampExpired
 	}
 	return OK
 }
 
-// supportedMethod asks for one of the two methods that MediaWiki knows.
-func supportedMethod(h *hearing) Reason {
-	if m := h.c.oauth[fieldSignatureMethod]; m != hmacSHA1 && m != rsaSHA1 {
+// supportedMethod checks for one of the two methods that MediaWiki knows.
+func supportedMethod(in *ruleInput) Reason {
+	if m := in.claim.oauth[fieldSignatureMethod]; m != hmacSHA1 && m != rsaSHA1 {
 		return UnsupportedMethod
 	}
 	return OK
 }
 
-func signedAsClaimed(h *hearing) Reason {
-	if !h.c.signed(h.p, h.consumer, h.f.Acceptance) {
+func signedAsClaimed(in *ruleInput) Reason {
+	if !in.claim.signed(in.policy, in.consumer, in.facts.Acceptance) {
 		return BadSignature
 	}
 	return OK
 }
 
-// inPeriod asks for exp, nbf and iat. MediaWiki has no leeway for the last two.
-func inPeriod(h *hearing) Reason {
-	now := float64(h.now.UnixMicro()) / 1e6
+// inPeriod checks exp, nbf and iat. MediaWiki has no leeway for the last two.
+func inPeriod(in *ruleInput) Reason {
+	now := float64(in.now.UnixMicro()) / 1e6
 	switch {
-	case now >= h.c.Token.Expires:
+	case now >= in.claim.Token.Expires:
 		return TokenExpired
-	case now < h.c.Token.NotBefore-h.p.ClockSkew.Seconds():
-		h.c.early = time.Duration(min((h.c.Token.NotBefore-now)*1e9, 1<<62))
+	case now < in.claim.Token.NotBefore-in.policy.ClockSkew.Seconds():
+		in.claim.early = time.Duration(min((in.claim.Token.NotBefore-now)*1e9, 1<<62))
 		return TokenNotYetValid
 	}
 	return OK
 }
 
-// notRevoked asks for the token's row. It is the row that makes a JWT a bearer token: others are signed with
-// the same key.
-func notRevoked(h *hearing) Reason {
-	if t := h.f.Token; t == nil || t.Revoked {
+// notRevoked checks the row of the token. Only the row makes a JWT a bearer
+// token, because other tokens are signed with the same key.
+func notRevoked(in *ruleInput) Reason {
+	if t := in.facts.Token; t == nil || t.Revoked {
 		return TokenRevoked
 	}
 	return OK
 }
 
-func knownClient(h *hearing) Reason {
-	client := h.f.Consumer
+func knownClient(in *ruleInput) Reason {
+	client := in.facts.Consumer
 	switch {
 	case client == nil || client.Version != 2:
 		return UnknownClient
@@ -228,73 +239,78 @@ func knownClient(h *hearing) Reason {
 	return OK
 }
 
-// hasScopes asks for one known grant. MediaWiki drops the scopes that are no grants of the wiki; which grants
-// extensions add, the gateway cannot know, but every app has "basic" or is for authentication only. Releases
-// up to 1.45 die of an empty list.
-func hasScopes(h *hearing) Reason {
-	h.grants = h.c.Token.Scopes
-	if h.p.Release < 46 && !slices.ContainsFunc(h.grants, func(s string) bool { return coreGrants[s] }) {
+// hasScopes checks for one known grant. MediaWiki drops scopes that are not
+// grants of the wiki. The gateway cannot know which grants extensions add, but
+// every app has "basic" or is for authentication only. Releases up to 1.45
+// crash on an empty list.
+func hasScopes(in *ruleInput) Reason {
+	in.grants = in.claim.Token.Scopes
+	if in.policy.Release < 46 && !slices.ContainsFunc(in.grants, func(s string) bool { return coreGrants[s] }) {
 		return NoScopes
 	}
 	return OK
 }
 
-// accepted finds for whom a bearer token speaks. User and consumer are those of the acceptance, whatever the
-// token's sub and aud say.
-func accepted(h *hearing) Reason {
-	a := h.f.Acceptance
+// accepted finds the user and the consumer of a bearer token. They are those of
+// the acceptance, whatever the sub and the aud of the token say.
+func accepted(in *ruleInput) Reason {
+	a := in.facts.Acceptance
 	switch {
-	case h.f.Token.AcceptanceID == 0:
-		return clientItself(h)
+	case in.facts.Token.AcceptanceID == 0:
+		return clientItself(in)
 	case a == nil:
 		return NoAcceptance
-	case a.Broken || h.f.Accepted == nil || h.f.Accepted.Broken || h.f.Accepted.Restrictions.Broken:
+	case a.Broken || in.facts.Accepted == nil || in.facts.Accepted.Broken || in.facts.Accepted.Restrictions.Broken:
 		return BrokenRow
 	}
-	h.consumer, h.user, h.wiki = h.f.Accepted, h.f.User, a.Wiki
+	in.consumer, in.user, in.wiki = in.facts.Accepted, in.facts.User, a.Wiki
 	return OK
 }
 
-// clientItself lets a client act for itself (client credentials): anonymous, and never for an owner-only
-// client. Up to 1.45 its token names no user; from 1.46 on it names the owner, who does not act.
-func clientItself(h *hearing) Reason {
-	h.consumer, h.wiki = h.f.Consumer, h.f.Consumer.Wiki
-	if h.consumer.OwnerOnly || h.p.Release < 46 && namesUser(h.p, h.c.Token.Subject) {
+// clientItself lets a client act for itself (client credentials). The request
+// is anonymous, and an owner-only client may not do this. Up to 1.45 such a
+// token names no user. From 1.46 on it names the owner, who does not act.
+func clientItself(in *ruleInput) Reason {
+	in.consumer, in.wiki = in.facts.Consumer, in.facts.Consumer.Wiki
+	if in.consumer.OwnerOnly || in.policy.Release < 46 && namesUser(in.policy, in.claim.Token.Subject) {
 		return NoAcceptance
 	}
 	return OK
 }
 
-// addressAllowed holds a consumer to its IP restrictions, for bearer tokens as for signed requests. MediaWiki itself
-// does so for signed ones alone.
-func addressAllowed(h *hearing) Reason {
-	switch r := h.consumer.Restrictions; {
-	case r.Everywhere(), h.p.Rules == MediaWiki && h.c.Protocol == OAuth2:
+// addressAllowed checks the IP restrictions of the consumer, for bearer tokens
+// as for signed requests. MediaWiki itself checks them for signed requests
+// alone.
+func addressAllowed(in *ruleInput) Reason {
+	switch r := in.consumer.Restrictions; {
+	case r.Everywhere(), in.policy.Rules == MediaWiki && in.claim.Protocol == OAuth2:
 		return OK
-	case h.c.spoofableIP:
+	case in.claim.spoofableIP:
 		return AddressUntrusted
-	case !r.allows(h.c.clientIP):
+	case !r.allows(in.claim.clientIP):
 		return AddressNotAllowed
 	}
 	return OK
 }
 
-func acceptanceCoversWiki(h *hearing) Reason { return covers(h, h.wiki, WrongWiki) }
-func consumerCoversWiki(h *hearing) Reason   { return covers(h, h.consumer.Wiki, ConsumerWrongWiki) }
+func acceptanceCoversWiki(in *ruleInput) Reason { return covers(in, in.wiki, WrongWiki) }
+func consumerCoversWiki(in *ruleInput) Reason   { return covers(in, in.consumer.Wiki, ConsumerWrongWiki) }
 
-func covers(h *hearing, wiki string, otherwise Reason) Reason {
-	if wiki == "*" || wiki == h.p.Wiki {
+func covers(in *ruleInput, wiki string, otherwise Reason) Reason {
+	if wiki == "*" || wiki == in.policy.Wiki {
 		return OK
 	}
 	return otherwise
 }
 
-// userExists asks for the acceptance's user: known by the central id, and a user of this wiki. From 1.47 on the name
-// need only be theirs here. With user ids of its own, a wiki up to 1.45 does not ask whether the id exists: the
-// request is nobody's then. Up to 1.42 a name that is hidden is not found by a central id.
-func userExists(h *hearing) Reason {
-	a, u, release := h.f.Acceptance, h.user, h.p.Release
-	centralIDs := h.p.centralIDs()
+// userExists checks the user of the acceptance: they must have the central id
+// and be a user of this wiki. From 1.47 on only the name must be theirs here. A
+// wiki up to 1.45 with user ids of its own does not check whether the id
+// exists, so that the request has no user then. Up to 1.42 a hidden name is not
+// found by a central id.
+func userExists(in *ruleInput) Reason {
+	a, u, release := in.facts.Acceptance, in.user, in.policy.Release
+	centralIDs := in.policy.centralIDs()
 	switch {
 	case a == nil: // the client itself
 		return OK
@@ -304,38 +320,39 @@ func userExists(h *hearing) Reason {
 		return OK
 	case u == nil || !u.Attached || !u.Local && release < 47:
 		return UnknownUser
-	case centralIDs && release < 43 && u.Hidden.After(h.now):
+	case centralIDs && release < 43 && u.Hidden.After(in.now):
 		return UnknownUser
 	}
 	return OK
 }
 
-func notLocked(h *hearing) Reason {
-	if h.user != nil && h.user.Locked {
+func notLocked(in *ruleInput) Reason {
+	if in.user != nil && in.user.Locked {
 		return UserLocked
 	}
 	return OK
 }
 
-func notBlocked(h *hearing) Reason {
+func notBlocked(in *ruleInput) Reason {
 	switch {
-	case !h.p.BlockDisablesLogin || h.user == nil:
+	case !in.policy.BlockDisablesLogin || in.user == nil:
 		return OK
-	case h.user.Blocked.After(h.now):
+	case in.user.Blocked.After(in.now):
 		return UserBlocked
-	case !h.p.OnlySitewideBlocks && h.user.PartlyBlocked.After(h.now):
+	case !in.policy.OnlySitewideBlocks && in.user.PartlyBlocked.After(in.now):
 		return UserPartiallyBlocked
 	}
 	return OK
 }
 
-// consumerUsable asks whether the user, or the client itself, may use the consumer.
-func consumerUsable(h *hearing) Reason {
+// consumerUsable checks whether the user, or the client itself, may use the
+// consumer.
+func consumerUsable(in *ruleInput) Reason {
 	var userID uint64
-	if h.user != nil {
-		userID = h.user.CentralID
+	if in.user != nil {
+		userID = in.user.CentralID
 	}
-	if h.consumer.UsableBy(userID) {
+	if in.consumer.UsableBy(userID) {
 		return OK
 	}
 	return ConsumerNotUsable

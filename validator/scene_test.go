@@ -79,7 +79,8 @@ func (n *fakeNonces) Use(_ context.Context, use NonceUse) (bool, error) {
 	return fresh, nil
 }
 
-// scene is a request on its way through a Verifier: a test changes one thing and sees what becomes of it.
+// scene is a request on its way through a Verifier: a test changes one thing
+// and sees what becomes of it.
 type scene struct {
 	policy  Policy
 	now     time.Time

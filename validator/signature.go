@@ -55,7 +55,8 @@ func (c *Claim) signedWith(p *Policy, consumer *Consumer, tokenSecret string, de
 		digest.Write(s.base)
 		return rsa.VerifyPKCS1v15(consumer.RSAKey, crypto.SHA1, digest.Sum(s.sum[:0]), raw) == nil
 	}
-	// With no site key the stored secret itself is the key, and an empty one would be known to everybody.
+	// With no site key the stored secret itself is the key, and an empty one
+	// would be known to everybody.
 	if p.SiteKey == "" && (consumer.Secret == "" || derived && tokenSecret == "") {
 		return false
 	}
@@ -73,9 +74,10 @@ func (c *Claim) signedWith(p *Policy, consumer *Consumer, tokenSecret string, de
 	return hmac.Equal(s.text[:], []byte(c.oauth[fieldSignature]))
 }
 
-// appendEffectiveSecret appends, percent-encoded, the secret that a client was given for a stored one: the
-// hex of its HMAC-SHA1 under the site key, or without a site key the stored secret as it is. It is made anew
-// for every request: a cache of effective secrets would be a cache of passwords.
+// appendEffectiveSecret appends, percent-encoded, the secret that a client was
+// given for a stored one: the hex of its HMAC-SHA1 under the site key, or
+// without a site key the stored secret itself. It is computed for every
+// request, because a cache of effective secrets would be a cache of passwords.
 func (s *scratch) appendEffectiveSecret(key []byte, p *Policy, stored string) []byte {
 	if p.SiteKey == "" {
 		return appendEncodedString(key, stored)
@@ -88,12 +90,14 @@ func (s *scratch) appendEffectiveSecret(key []byte, p *Policy, stored string) []
 	return hex.AppendEncode(key, mac.Sum(s.sum[:0]))
 }
 
-// newMACs returns a pool of HMAC-SHA1 under the site key: its key schedule is the same for every request.
+// newMACs returns a pool of HMAC-SHA1 under the site key, because its key
+// schedule is the same for every request.
 func newMACs(siteKey string) *sync.Pool {
 	return &sync.Pool{New: func() any { return hmac.New(sha1.New, []byte(siteKey)) }}
 }
 
-// hashes says whether the text is the base64 of the body's SHA-1 (OAuth Request Body Hash 1.0).
+// hashes reports whether the text is the base64 of the SHA-1 of the body (OAuth
+// Request Body Hash 1.0).
 func hashes(text string, body []byte) bool {
 	sum := sha1.Sum(body) //nolint:gosec // what the extension of OAuth 1.0 has
 	return hmac.Equal([]byte(text), base64.StdEncoding.AppendEncode(nil, sum[:]))
@@ -104,8 +108,8 @@ func hashes(text string, body []byte) bool {
 const maxPiece = 4 << 10
 
 // appendBaseString appends the signature base string of RFC 5849 section 3.4.1.
-// What is longer than maxPiece goes to the hash, if there is one, and the rest is
-// returned.
+// If there is a hash, text longer than maxPiece is written to it, and only the
+// rest is returned.
 func (c *Claim) appendBaseString(out []byte, to hash.Hash) []byte {
 	slices.SortFunc(c.params, func(a, b param) int {
 		if order := strings.Compare(a.name, b.name); order != 0 {
@@ -128,7 +132,8 @@ func (c *Claim) appendBaseString(out []byte, to hash.Hash) []byte {
 	return out
 }
 
-// appendPieces does what appendTwice does, and writes to the hash what gets long.
+// appendPieces does what appendTwice does, and writes to the hash when the text
+// gets long.
 func appendPieces(out []byte, encoded string, to hash.Hash) []byte {
 	for to != nil && len(out)+len(encoded) > maxPiece {
 		n := min(len(encoded), maxPiece)
@@ -139,7 +144,8 @@ func appendPieces(out []byte, encoded string, to hash.Hash) []byte {
 	return appendTwice(out, encoded)
 }
 
-// appendTwice encodes what is percent-encoded already: only its "%" is not unreserved.
+// appendTwice percent-encodes a text that is percent-encoded already. Only the
+// "%" in it is not unreserved.
 func appendTwice(out []byte, encoded string) []byte {
 	for {
 		i := strings.IndexByte(encoded, '%')

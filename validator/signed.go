@@ -20,31 +20,31 @@ type SignedRequest struct {
 func ReadSigned(ctx context.Context, p Policy, r Request) (*SignedRequest, Reason) {
 	p.TimestampWindow = cmp.Or(p.TimestampWindow, DefaultTimestampWindow)
 	p.siteMACs = newMACs(p.SiteKey)
-	t := &trial{r: r}
+	e := &evaluation{request: r}
 	defer func() {
-		if t.copies.budget != nil {
-			t.copies.end()
+		if e.copies.budget != nil {
+			e.copies.end()
 		}
-		if t.parsing {
+		if e.parsing {
 			<-largeForms
 		}
 	}()
-	if reason := t.c.parse(&p, &t.r); reason != OK {
+	if reason := e.claim.parse(&p, &e.request); reason != OK {
 		return nil, reason
 	}
-	if t.c.Protocol != OAuth1 {
+	if e.claim.Protocol != OAuth1 {
 		return nil, NoCredentials
 	}
-	if t.c.form != formUnused {
-		reason := t.receive(BodyLimit{Size: maxUnprovenForm}, FormTooLarge)
+	if e.claim.form != formUnused {
+		reason := e.receive(BodyLimit{Size: maxUnprovenForm}, FormTooLarge)
 		if reason == OK {
-			reason = t.readForm(ctx, &p)
+			reason = e.readForm(ctx, &p)
 		}
 		if reason != OK {
 			return nil, reason
 		}
 	}
-	return &SignedRequest{policy: p, claim: t.c}, OK
+	return &SignedRequest{policy: p, claim: e.claim}, OK
 }
 
 // ConsumerKey returns the oauth_consumer_key, or "".
@@ -114,7 +114,7 @@ func (s *SignedRequest) CheckTime(now time.Time) Reason {
 	if s.Timestamp() == "" {
 		return MissingTimestamp
 	}
-	return timely(&hearing{p: &s.policy, c: &s.claim, now: now})
+	return timely(&ruleInput{policy: &s.policy, claim: &s.claim, now: now})
 }
 
 // CheckSignature asks for a nonce, and for the signature that the consumer's key
@@ -126,7 +126,7 @@ func (s *SignedRequest) CheckSignature(ctx context.Context, c *Consumer, tokenSe
 	case s.Method() == "":
 		return MissingSignatureMethod
 	}
-	if reason := supportedMethod(&hearing{p: &s.policy, c: &s.claim}); reason != OK {
+	if reason := supportedMethod(&ruleInput{policy: &s.policy, claim: &s.claim}); reason != OK {
 		return reason
 	}
 	if s.text(fieldSignature) == "" {

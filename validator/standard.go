@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// standard reads credentials by RFC 5849, 6750 and 9110.
-type standard struct{}
+// standardReader reads credentials by RFC 5849, 6750 and 9110.
+type standardReader struct{}
 
-func (s standard) read(c *Claim, p *Policy, r *Request) Reason {
+func (s standardReader) read(c *Claim, p *Policy, r *Request) Reason {
 	var rest string
 	for _, line := range r.Authorization {
 		if protocol, text := scheme(line); protocol != NoProtocol {
@@ -49,12 +49,12 @@ func (s standard) read(c *Claim, p *Policy, r *Request) Reason {
 	return s.readOAuth1(c, r, rest, query)
 }
 
-func (standard) readOAuth1(c *Claim, r *Request, header, query string) Reason {
+func (standardReader) readOAuth1(c *Claim, r *Request, header, query string) Reason {
 	c.params = slices.Grow(c.params, 16)
 	reason := OK
 	malformed := authParams(header, func(name, value string) {
-		// The realm is no parameter of the signature (RFC 5849 section 3.4.1.3.1).
-		if !strings.EqualFold(name, "realm") && !c.add(inHeader, param{name, value}) {
+		// The realm is not signed (RFC 5849 section 3.4.1.3.1).
+		if !strings.EqualFold(name, "realm") && !c.add(fromHeader, param{name, value}) {
 			reason = DuplicateParameter
 		}
 	})
@@ -62,42 +62,43 @@ func (standard) readOAuth1(c *Claim, r *Request, header, query string) Reason {
 		return malformed
 	}
 	if reason == OK {
-		reason = c.addForm(inQuery, query, MalformedTarget)
+		reason = c.addForm(fromQuery, query, MalformedTarget)
 	}
 	if reason != OK {
 		return reason
 	}
-	c.InQuery = c.found[inQuery] != 0
+	c.InQuery = c.foundIn[fromQuery] != 0
 	isForm, ok := hasForm(r)
 	if !ok {
 		return MalformedHeader
 	}
 	if isForm {
 		c.form = formSigned
-		if c.found[inHeader]|c.found[inQuery] == 0 {
+		if c.foundIn[fromHeader]|c.foundIn[fromQuery] == 0 {
 			c.form = formHoldsOAuth
 		}
 	}
-	return c.onePlace()
+	return c.checkOneSource()
 }
 
-func (standard) readForm(c *Claim, form string) Reason {
-	if reason := c.addForm(inForm, form, MalformedForm); reason != OK {
+func (standardReader) readForm(c *Claim, form string) Reason {
+	if reason := c.addForm(fromForm, form, MalformedForm); reason != OK {
 		return reason
 	}
-	return c.onePlace()
+	return c.checkOneSource()
 }
 
-func (standard) missing(value string) bool { return value == "" }
+func (standardReader) missing(value string) bool { return value == "" }
 
-// version asks for what RFC 5849 section 3.1 has: absent, or 1.0.
-func (standard) version(c *Claim) bool {
-	all := c.found[inHeader] | c.found[inQuery] | c.found[inForm]
+// version follows RFC 5849 section 3.1: the parameter is absent, or it is 1.0.
+func (standardReader) version(c *Claim) bool {
+	all := c.foundIn[fromHeader] | c.foundIn[fromQuery] | c.foundIn[fromForm]
 	return all&(1<<fieldVersion) == 0 || c.oauth[fieldVersion] == "1.0"
 }
 
-// timestamp reads a positive number in decimal digits alone (RFC 5849 section 3.3).
-func (standard) timestamp(text string) (seconds float64, ok bool) {
+// timestamp reads a positive number in decimal digits alone (RFC 5849 section
+// 3.3).
+func (standardReader) timestamp(text string) (seconds float64, ok bool) {
 	if strings.Trim(text, "0123456789") != "" {
 		return 0, false
 	}
@@ -105,15 +106,16 @@ func (standard) timestamp(text string) (seconds float64, ok bool) {
 	return seconds, seconds > 0
 }
 
-// decodeRSA takes one spelling of each signature: others are either broken or played with.
-func (standard) decodeRSA(text string) ([]byte, bool) {
+// decodeRSA accepts one spelling of each signature. Another spelling is broken,
+// or somebody tries what passes.
+func (standardReader) decodeRSA(text string) ([]byte, bool) {
 	raw, err := base64.StdEncoding.Strict().DecodeString(text)
 	// The decoder passes over line breaks, which no client sends.
 	return raw, err == nil && !strings.ContainsAny(text, "\r\n")
 }
 
-// addForm takes the parameters of a query or a form body into the claim.
-func (c *Claim) addForm(at place, text string, malformed Reason) Reason {
+// addForm adds the parameters of a query or of a form to the claim.
+func (c *Claim) addForm(from paramSource, text string, malformed Reason) Reason {
 	n := len(c.params)
 	params, ok := appendForm(c.params, text)
 	if !ok {
@@ -121,21 +123,22 @@ func (c *Claim) addForm(at place, text string, malformed Reason) Reason {
 	}
 	c.params = params[:n] // what is kept moves down within the same array, never past what is read
 	for _, pair := range params[n:] {
-		if !c.add(at, pair) {
+		if !c.add(from, pair) {
 			return DuplicateParameter
 		}
 	}
 	return OK
 }
 
-// add takes one parameter into the claim. It is false for a protocol parameter that the place holds already.
-func (c *Claim) add(at place, pair param) bool {
+// add adds one parameter to the claim. It returns false for a protocol
+// parameter that the same source has given already.
+func (c *Claim) add(from paramSource, pair param) bool {
 	if f, ok := fieldOf(pair.name); ok {
 		bit := uint8(1) << f
-		if c.found[at]&bit != 0 {
+		if c.foundIn[from]&bit != 0 {
 			return false
 		}
-		c.found[at] |= bit
+		c.foundIn[from] |= bit
 		c.oauth[f] = decode(pair.value)
 		if f == fieldSignature {
 			return true // it cannot sign itself
@@ -148,23 +151,25 @@ func (c *Claim) add(at place, pair param) bool {
 	return true
 }
 
-// onePlace says whether the protocol parameters stand in "one and only one" place (RFC 5849 section 3.5).
-func (c *Claim) onePlace() Reason {
-	places := 0
-	for _, found := range c.found {
+// checkOneSource checks that the protocol parameters are in "one and only one"
+// place (RFC 5849 section 3.5).
+func (c *Claim) checkOneSource() Reason {
+	sources := 0
+	for _, found := range c.foundIn {
 		if found != 0 {
-			places++
+			sources++
 		}
 	}
-	if places > 1 {
+	if sources > 1 {
 		return SplitParameters
 	}
 	return OK
 }
 
-// holdsSignature says whether a query carries an OAuth 1 credential: it has oauth_signature, spelled in any way.
+// holdsSignature reports whether a query carries an OAuth 1 credential, which
+// means an oauth_signature in any spelling.
 func holdsSignature(query string) bool {
-	// A look for what every spelling has in it spares most requests the closer one.
+	// Every spelling contains one of these, and most queries contain neither.
 	if !strings.Contains(query, "oauth") && !strings.Contains(query, "%") {
 		return false
 	}
@@ -177,10 +182,11 @@ func holdsSignature(query string) bool {
 	return false
 }
 
-// hasForm reports whether the request's body is a form. ok is false for a
-// Content-Type that a backend might read in another way: one that is given twice,
-// or one such as "application/x-www-form-urlencoded, x", which is a form to PHP
-// alone. Its body would not be signed, and yet be read as one that is.
+// hasForm reports whether the body of the request is a form. ok is false for a
+// Content-Type that a backend might read in another way: one that is sent
+// twice, or one such as "application/x-www-form-urlencoded, x", which only PHP
+// takes for a form. Its body would not be signed, but the backend would read it
+// as if it were.
 func hasForm(r *Request) (isForm, ok bool) {
 	if len(r.ContentType) > 1 {
 		return false, false

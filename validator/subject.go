@@ -9,11 +9,12 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/php"
 )
 
-// oddSubject stands for a sub that is neither text nor number: it names nobody, and is not absent either. No
-// JSON text is like it.
+// oddSubject stands for a sub that is neither a text nor a number. It names no
+// user, but it is not absent either. No JSON text equals it.
 const oddSubject = "\xff"
 
-// readSubject reads a sub as text; what PHP takes for nothing is empty.
+// readSubject returns a sub as text. It is empty for a value that is empty to
+// PHP.
 func readSubject(sub any) string {
 	odd := true
 	switch sub := sub.(type) {
@@ -39,8 +40,9 @@ func readSubject(sub any) string {
 	return ""
 }
 
-// subjectID reads the user id of a sub, for releases that ask whose it is: "123", or "mw:local:enwiki:123" with the
-// scope of this wiki's users. The id 0 is nobody's, or nobody asks. ok is false for a sub of another scope.
+// subjectID reads the user id of a sub, for releases that check it: "123", or
+// "mw:local:enwiki:123" with the scope of this wiki's users. The id is 0 if the
+// release does not look for the user. ok is false for a sub of another scope.
 func subjectID(p *Policy, sub string) (id uint64, ok bool) {
 	if p.Release < 46 || sub == "" {
 		return 0, true
@@ -60,7 +62,8 @@ func subjectID(p *Policy, sub string) (id uint64, ok bool) {
 	return id, err == nil
 }
 
-// userScope names whose ids the user ids are, in the words of MediaWiki 1.45 and later.
+// userScope returns the scope of the user ids, as MediaWiki 1.45 and later
+// write it.
 func (p *Policy) userScope() string {
 	if p.Users == CentralAuth {
 		return "CentralAuth:"
@@ -68,19 +71,21 @@ func (p *Policy) userScope() string {
 	return "local:" + strings.ReplaceAll(p.Wiki, ":", "-")
 }
 
-func knownSubject(h *hearing) Reason {
-	id, ok := subjectID(h.p, h.c.Token.Subject)
-	if !ok || id != 0 && (h.f.Subject == nil || !h.f.Subject.Attached) {
+func knownSubject(in *ruleInput) Reason {
+	id, ok := subjectID(in.policy, in.claim.Token.Subject)
+	if !ok || id != 0 && (in.facts.Subject == nil || !in.facts.Subject.Attached) {
 		return UnknownSubject
 	}
 	return OK
 }
 
-// centralIDs says whether the user ids in the OAuth tables are not the wiki's own.
+// centralIDs reports whether the user ids in the OAuth tables are not the
+// wiki's own.
 func (p *Policy) centralIDs() bool { return p.SharedUserIDs || p.Users == CentralAuth }
 
-// namesUser says whether a client's own token, up to 1.45, is refused for its sub. PHP makes a number of it, which
-// must be 0. With central ids it looks for the user, and dies when there is none.
+// namesUser reports whether releases up to 1.45 refuse a client's own token
+// because of its sub. PHP makes a number of the sub, which must be 0. With
+// central ids it looks for the user, and crashes if that user does not exist.
 func namesUser(p *Policy, sub string) bool {
 	switch {
 	case sub == "" || sub == "0":

@@ -7,10 +7,10 @@ import (
 )
 
 // ParseBaseURL reads the part of a URL that clients sign instead of what the
-// request says ($wgServer): scheme, http or https, and host, for
-// Policy.BaseScheme and Policy.BaseHost, and for Policy.BasePath the path that a
-// proxy in front takes away. The scheme of "//host" is empty: it is the
-// request's. Errors do not quote the URL.
+// request says ($wgServer): scheme (http or https) and host for
+// Policy.BaseScheme and Policy.BaseHost, and for Policy.BasePath the path that
+// a proxy in front takes away. The scheme of "//host" is empty, which means
+// that of the request. Errors do not quote the URL.
 func ParseBaseURL(s string) (scheme, host, path string, err error) {
 	u, err := url.Parse(s)
 	if err != nil {
@@ -54,14 +54,16 @@ func isBasePath(path string) bool {
 	return true
 }
 
-// splitTarget splits a request target into path and query, byte for byte as sent. An absolute-form target
-// loses scheme and authority: those are in the request's Host. When ok is false the query is given all the same: a
-// credential in it is one that cannot be read, not none.
+// splitTarget splits a request target into path and query, byte for byte as
+// sent. An absolute-form target loses scheme and authority, because
+// Request.Host has them. If ok is false the query is returned all the same: a
+// credential in it is malformed, not absent.
 func splitTarget(target string) (path, query string, ok bool) {
 	if !strings.HasPrefix(target, "/") {
 		scheme, rest, found := strings.Cut(target, "://")
 		if !found || strings.ContainsAny(scheme, ":/?") {
-			// There is no authority, or a URL within the query: "http:/a?b=://c/d" goes to /a, never to /d.
+			// There is no authority, or a URL within the query:
+			// "http:/a?b=://c/d" goes to /a, never to /d.
 			_, query, _ = strings.Cut(target, "?")
 			return "", query, false
 		}
@@ -75,12 +77,13 @@ func splitTarget(target string) (path, query string, ok bool) {
 	if path == "" {
 		path = "/"
 	}
-	// Go reads a "#" as part of the path or query, others cut there: two readings of one request.
+	// Go reads a "#" as part of the path or query, but others cut there.
 	return path, query, strings.IndexByte(target, '#') < 0
 }
 
-// baseURL is the base string URI of RFC 5849 section 3.4.1.2; empty when the request has none. The path is signed
-// as it was sent, after the one that a proxy in front took away.
+// baseURL returns the base string URI of RFC 5849 section 3.4.1.2, or "" if the
+// request has none. The path is signed as it was sent, after the path that a
+// proxy in front took away.
 func baseURL(p *Policy, r *Request, path string) string {
 	scheme, host := r.Scheme, r.Host
 	if p.BaseScheme != "" {
@@ -95,7 +98,8 @@ func baseURL(p *Policy, r *Request, path string) string {
 	return scheme + "://" + normalHost(scheme, host) + p.BasePath + path
 }
 
-// normalHost is the host in lower case, without the scheme's default port.
+// normalHost returns the host in lower case, without the default port of the
+// scheme.
 func normalHost(scheme, host string) string {
 	host = strings.ToLower(host)
 	if scheme == "http" {

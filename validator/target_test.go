@@ -11,8 +11,9 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/php"
 )
 
-// TestTargetIsWhatGoesOn holds the reading of request targets to Go's, by which handlers after this one, and backends
-// behind a reverse proxy, are told what was asked for: another one would have something else signed.
+// TestTargetIsWhatGoesOn holds the reading of request targets to Go's, by which
+// handlers after this one, and backends behind a reverse proxy, are told what
+// was asked for: another one would have something else signed.
 func TestTargetIsWhatGoesOn(t *testing.T) {
 	starts := []string{"/", "//", "http://h", "http://", "http:/", "http:", "x://h/", "x:", ""}
 	pieces := []string{
@@ -49,8 +50,9 @@ func TestTargetIsWhatGoesOn(t *testing.T) {
 	}
 }
 
-// sameTarget compares paths decoded, for Go encodes anew what it would not have encoded so, and without leading slashes,
-// of which the rules of MediaWiki sign one.
+// sameTarget compares paths decoded, for Go encodes anew what it would not have
+// encoded so, and without leading slashes, of which the rules of MediaWiki sign
+// one.
 func sameTarget(t *testing.T, target, path, query, sentPath, sentQuery string) {
 	t.Helper()
 	read, err := url.PathUnescape(path)

@@ -79,7 +79,8 @@ func TestVectors(t *testing.T) {
 			if reason := addBody(&s.policy, &c, &r); reason != OK {
 				t.Fatal(reason)
 			}
-			// Decide rather than Verify: the keys of the RFC are not of MediaWiki's shape.
+			// Decide rather than Verify: the keys of the RFC are not of
+			// MediaWiki's shape.
 			if d := Decide(New(s.policy, nil, nil, nil).policy, s.now, c, s.facts); d.Verdict != Allow {
 				t.Errorf("%v, %v; want allow", d.Verdict, d.Reason)
 			}
@@ -90,8 +91,9 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// TestParameterList holds the list of RFC 5849 section 3.4.1.3.1 (decoded, in the order of the request) against
-// ours, and the normalized one of 3.4.1.3.2 against the order in which we sign.
+// TestParameterList holds the list of RFC 5849 section 3.4.1.3.1 (decoded, in
+// the order of the request) against ours, and the normalized one of 3.4.1.3.2
+// against the order in which we sign.
 func TestParameterList(t *testing.T) {
 	s := vectors[0].scene()
 	r := s.ready(t)
@@ -136,7 +138,8 @@ func TestEffectiveSecrets(t *testing.T) {
 	}
 }
 
-// TestForeignSigner signs with the client that the tests share, which knows nothing of this package's code.
+// TestForeignSigner signs with the client that the tests share, which knows
+// nothing of this package's code.
 func TestForeignSigner(t *testing.T) {
 	for _, tt := range []struct{ name, method, url, form string }{
 		{"empty path", "GET", "http://wiki.example.org", ""},

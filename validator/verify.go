@@ -20,7 +20,8 @@ type Verifier struct {
 	now    func() time.Time
 }
 
-// New returns a Verifier. In the policy, a TimestampWindow, MaxFormSize or MaxBodySize of zero stands for its default.
+// New returns a Verifier. In the policy, a TimestampWindow, MaxFormSize or
+// MaxBodySize of zero means its default.
 func New(p Policy, s Store, n Nonces, t Tokens) *Verifier {
 	p.TimestampWindow = cmp.Or(p.TimestampWindow, DefaultTimestampWindow)
 	p.MaxFormSize = cmp.Or(p.MaxFormSize, DefaultMaxFormSize)
@@ -29,111 +30,118 @@ func New(p Policy, s Store, n Nonces, t Tokens) *Verifier {
 	return &Verifier{policy: p, store: s, nonces: n, tokens: t, now: time.Now}
 }
 
-// maxUnprovenForm bounds a form that is read before anything is known of the client, because it holds the
-// credential itself, in bytes.
+// maxUnprovenForm bounds a form that holds the credential, in bytes. It is read
+// before the store is asked, so its client is not known yet.
 const maxUnprovenForm = 64 << 10
 
-// Verify decides about one request. It asks the store for facts, once more after a body that came slowly, and
-// before a refusal that newer facts could turn. It reads the body only where the signature covers it. Whether an
-// Anonymous verdict may pass is the caller's to say.
+// Verify decides about one request. It asks the store for facts. It asks once
+// more after a body that arrived slowly, and before a refusal that newer facts
+// could change. It reads the body only if the signature covers it. Whether an
+// Anonymous verdict may pass is the caller's decision.
 func (v *Verifier) Verify(ctx context.Context, r Request) Decision {
-	t := trials.Get().(*trial)
-	defer t.end()
-	t.r = r
-	t.h = hearing{p: &v.policy, c: &t.c, f: &t.f}
-	return v.try(ctx, t)
+	e := evaluations.Get().(*evaluation)
+	defer e.end()
+	e.request = r
+	e.input = ruleInput{policy: &v.policy, claim: &e.claim, facts: &e.facts}
+	return v.verify(ctx, e)
 }
 
-// trial is what is known of one request while it is looked at. It is used again for another, empty.
-type trial struct {
-	r Request
-	c Claim
-	f Facts
-	h hearing
-	// The body, once it is read.
+// evaluation holds the state of one verification. Evaluations are pooled; end
+// clears every field, so that nothing of one request reaches the next.
+type evaluation struct {
+	request Request
+	claim   Claim
+	facts   Facts
+	input   ruleInput
+	// body is what was read of the request, if read is true.
 	body []byte
 	read bool
-	// What the parameters of a form take besides the form.
+	// copies counts the memory that the parameters of a form take in addition
+	// to the form. parsing reports whether a place in largeForms is taken.
 	copies  share
 	parsing bool
 }
 
-var trials = sync.Pool{New: func() any { return new(trial) }}
+var evaluations = sync.Pool{New: func() any { return new(evaluation) }}
 
-// end puts the trial back. Nothing of a credential stays behind, and no room of a large form.
-func (t *trial) end() {
-	params := t.c.params[:cap(t.c.params)]
+// end puts the evaluation back into the pool. No part of a credential stays in
+// it, and no memory of a large form.
+func (e *evaluation) end() {
+	params := e.claim.params[:cap(e.claim.params)]
 	clear(params)
-	if t.copies.budget != nil {
-		t.copies.end()
+	if e.copies.budget != nil {
+		e.copies.end()
 	}
-	if t.parsing {
+	if e.parsing {
 		<-largeForms
 	}
-	*t = trial{}
+	*e = evaluation{}
 	if len(params) <= 64 {
-		t.c.params = params[:0]
+		e.claim.params = params[:0]
 	}
-	trials.Put(t)
+	evaluations.Put(e)
 }
 
-// try decides. Everything that takes the client's time comes before the clock is read, the rules are asked and the
-// nonce is used up: otherwise a client could choose when its timestamp is compared and when its nonce counts.
-func (v *Verifier) try(ctx context.Context, t *trial) Decision {
-	p, c := &v.policy, &t.c
-	if reason := c.parse(p, &t.r); reason != OK {
+// verify decides. Everything that takes the client's time comes before the
+// clock is read, the rules are checked and the nonce is used up. Otherwise a
+// client could choose when its timestamp is compared and when its nonce counts.
+func (v *Verifier) verify(ctx context.Context, e *evaluation) Decision {
+	p, c := &v.policy, &e.claim
+	if reason := c.parse(p, &e.request); reason != OK {
 		return c.deny(reason)
 	}
 	if c.Protocol == NoProtocol {
 		return Decision{Verdict: Anonymous, Reason: NoCredentials}
 	}
-	t.h.now = v.now()
-	if reason := v.prepare(ctx, t); reason != OK {
+	e.input.now = v.now()
+	if reason := v.prepare(ctx, e); reason != OK {
 		return c.refuse(reason)
 	}
-	if err := v.lookup(ctx, t); err != nil {
+	if err := v.lookup(ctx, e); err != nil {
 		return c.failed(ctx, StoreUnavailable, err)
 	}
-	if c.form == formSigned && t.known() {
-		if d, ok := v.receive(ctx, t, p.MaxFormSize, FormTooLarge); !ok {
+	if c.form == formSigned && e.known() {
+		if d, ok := v.receive(ctx, e, p.MaxFormSize, FormTooLarge); !ok {
 			return d
 		}
 	}
-	d := v.decide(ctx, t)
+	d := v.decide(ctx, e)
 	if d.Verdict != Allow || c.Protocol != OAuth1 {
 		return d
 	}
 	if c.bodyHash != "" {
-		if d = v.checkBody(ctx, t, d); d.Verdict != Allow {
+		if d = v.checkBody(ctx, e, d); d.Verdict != Allow {
 			return d
 		}
 	}
 	return v.useNonce(ctx, c, d)
 }
 
-// checkBody compares the body with the hash that was signed for it. The signature covers the hash, so that a body
-// which is not a form is read for a client that has proven its credential, and then decided about anew.
-func (v *Verifier) checkBody(ctx context.Context, t *trial, d Decision) Decision {
-	if !t.read {
+// checkBody compares the body with the hash that the signature covers. A body
+// that is not a form is read only now, because the client has proven its
+// credential. The decision is then made anew, because time has passed.
+func (v *Verifier) checkBody(ctx context.Context, e *evaluation, d Decision) Decision {
+	if !e.read {
 		var ok bool
-		if d, ok = v.receive(ctx, t, v.policy.MaxBodySize, BodyTooLarge); !ok {
+		if d, ok = v.receive(ctx, e, v.policy.MaxBodySize, BodyTooLarge); !ok {
 			return d
 		}
-		if !hashes(t.c.bodyHash, t.body) {
-			return t.c.deny(BadBodyHash)
+		if !hashes(e.claim.bodyHash, e.body) {
+			return e.claim.deny(BadBodyHash)
 		}
-		return v.decide(ctx, t)
+		return v.decide(ctx, e)
 	}
-	if !hashes(t.c.bodyHash, t.body) {
-		return t.c.deny(BadBodyHash)
+	if !hashes(e.claim.bodyHash, e.body) {
+		return e.claim.deny(BadBodyHash)
 	}
 	return d
 }
 
-// prepare does what needs no lookup: it verifies a bearer token, reads a form that holds the credential, and
-// asks the rules that need no facts, so that a stale or misshapen request costs no query.
-func (v *Verifier) prepare(ctx context.Context, t *trial) Reason {
-	p, c := &v.policy, &t.c
+// prepare does what needs no lookup: it verifies a bearer token, reads a form
+// that holds the credential, and checks the rules that need no facts. A stale
+// or malformed request therefore costs no query.
+func (v *Verifier) prepare(ctx context.Context, e *evaluation) Reason {
+	p, c := &v.policy, &e.claim
 	if c.Protocol == OAuth2 {
 		var reason Reason
 		if c.Token, reason = v.tokens.Verify(c.Bearer); reason != OK {
@@ -141,34 +149,36 @@ func (v *Verifier) prepare(ctx context.Context, t *trial) Reason {
 		}
 	}
 	if c.form == formHoldsOAuth {
-		reason := t.receive(BodyLimit{Size: min(maxUnprovenForm, p.MaxFormSize)}, FormTooLarge)
+		reason := e.receive(BodyLimit{Size: min(maxUnprovenForm, p.MaxFormSize)}, FormTooLarge)
 		if reason == OK {
-			reason = t.readForm(ctx, p)
+			reason = e.readForm(ctx, p)
 		}
 		if reason != OK {
 			return reason
 		}
-		t.h.now = v.now()
+		e.input.now = v.now()
 	}
-	for _, rule := range proofs[c.Protocol] {
+	for _, rule := range proofRules[c.Protocol] {
 		switch {
-		case p.Rules == MediaWiki && (!rule.free || c.form == formSigned):
-			return OK // its first objection counts; and a form yet to be read has a say in what the query holds
-		case !rule.free:
+		case p.Rules == MediaWiki && (!rule.beforeLookup || c.form == formSigned):
+			// Under MediaWiki's rules the first failing check decides the reason. Checks
+			// that depend on the form must wait until the form is read.
+			return OK
+		case !rule.beforeLookup:
 			continue
 		}
-		if reason := rule.objection(&t.h); reason != OK {
+		if reason := rule.check(&e.input); reason != OK {
 			return reason
 		}
 	}
 	return OK
 }
 
-// lookup asks the store for the facts. A consumer key or token of another shape than every key has is in no table:
-// it costs no query.
-func (v *Verifier) lookup(ctx context.Context, t *trial) (err error) {
-	c := &t.c
-	t.f = Facts{}
+// lookup asks the store for the facts. Every consumer key and token has one
+// shape. A text of another shape is in no table, so it costs no query.
+func (v *Verifier) lookup(ctx context.Context, e *evaluation) (err error) {
+	c := &e.claim
+	e.facts = Facts{}
 	if c.Protocol == OAuth1 {
 		if !isKey(c.oauth[fieldConsumerKey]) {
 			return nil
@@ -178,54 +188,56 @@ func (v *Verifier) lookup(ctx context.Context, t *trial) (err error) {
 			return nil
 		}
 	}
-	t.f, err = v.store.Lookup(ctx, t.key(&v.policy))
+	e.facts, err = v.store.Lookup(ctx, e.key(&v.policy))
 	return err
 }
 
-func (t *trial) key(p *Policy) Key {
-	key := t.c.key(p)
-	key.Client = t.r.ClientIP
+func (e *evaluation) key(p *Policy) Key {
+	key := e.claim.key(p)
+	key.Client = e.request.ClientIP
 	return key
 }
 
-// known reports whether the store knows consumer and token, and that they belong together.
-func (t *trial) known() bool {
-	consumer, acceptance := t.f.Consumer, t.f.Acceptance
+// known reports whether the store knows the consumer and the token, and whether
+// they belong together.
+func (e *evaluation) known() bool {
+	consumer, acceptance := e.facts.Consumer, e.facts.Acceptance
 	return consumer != nil && acceptance != nil && acceptance.ConsumerID == consumer.ID
 }
 
 // maxBodyTime is how long a body may take before the facts are looked up again.
 const maxBodyTime = time.Second
 
-// receive reads the body of a client that the store knows. If that took long, the facts are looked up again,
-// because a decision rests on facts that are as new as the cache's. When ok is false the decision is final.
-func (v *Verifier) receive(ctx context.Context, t *trial, size int64, tooLarge Reason) (d Decision, ok bool) {
+// receive reads the body of a client that the store knows. If that took long,
+// the facts are looked up again, because a decision must rest on facts as new
+// as those of the cache. If ok is false the decision is final.
+func (v *Verifier) receive(ctx context.Context, e *evaluation, size int64, tooLarge Reason) (d Decision, ok bool) {
 	start := v.now()
-	limit := BodyLimit{Size: size, Known: true, UserID: t.f.Acceptance.UserID}
-	reason := t.receive(limit, tooLarge)
-	if reason == OK && t.c.form == formSigned {
-		reason = t.readForm(ctx, &v.policy)
+	limit := BodyLimit{Size: size, Known: true, UserID: e.facts.Acceptance.UserID}
+	reason := e.receive(limit, tooLarge)
+	if reason == OK && e.claim.form == formSigned {
+		reason = e.readForm(ctx, &v.policy)
 	}
 	if reason != OK {
-		return t.c.refuse(reason), false
+		return e.claim.refuse(reason), false
 	}
 	if v.now().Sub(start) > maxBodyTime {
-		if err := v.lookup(ctx, t); err != nil {
-			return t.c.failed(ctx, StoreUnavailable, err), false
+		if err := v.lookup(ctx, e); err != nil {
+			return e.claim.failed(ctx, StoreUnavailable, err), false
 		}
 	}
 	return Decision{}, true
 }
 
 // receive reads the body, if there is one.
-func (t *trial) receive(limit BodyLimit, tooLarge Reason) Reason {
-	t.read = true
-	if t.r.Body == nil {
+func (e *evaluation) receive(limit BodyLimit, tooLarge Reason) Reason {
+	e.read = true
+	if e.request.Body == nil {
 		return OK
 	}
 	var err error
-	t.body, err = t.r.Body(limit)
-	t.copies = share{budget: bodies, owner: owner{limit.UserID, limit.Known}}
+	e.body, err = e.request.Body(limit)
+	e.copies = share{budget: bodies, owner: owner{limit.UserID, limit.Known}}
 	switch {
 	case err == nil:
 		return OK
@@ -241,30 +253,32 @@ func (t *trial) receive(limit BodyLimit, tooLarge Reason) Reason {
 	return MalformedForm
 }
 
-// largeForms bounds the forms over largeForm bytes whose parameters are held at one time: they may take three times
-// as much as the form. A form waits only for others that have arrived.
+// largeForms bounds how many forms over largeForm bytes are parsed at one time,
+// because their parameters may take three times the memory of the form. A form
+// waits only for others that have arrived completely.
 var largeForms = make(chan struct{}, 4)
 
 const largeForm = 64 << 10
 
-// readForm takes the body into the claim.
-func (t *trial) readForm(ctx context.Context, p *Policy) Reason {
-	if len(t.body) > largeForm {
+// readForm adds the parameters of the form to the claim.
+func (e *evaluation) readForm(ctx context.Context, p *Policy) Reason {
+	if len(e.body) > largeForm {
 		select {
 		case largeForms <- struct{}{}:
-			t.parsing = true
+			e.parsing = true
 		case <-ctx.Done():
 			return ClientClosedRequest
 		}
 	}
-	form := unsafe.String(unsafe.SliceData(t.body), len(t.body)) //nolint:gosec // nobody changes a body that was read
-	if t.copies.budget != nil {
-		t.copies.charge(formCost(form))
+	form := unsafe.String(unsafe.SliceData(e.body), len(e.body)) //nolint:gosec // a body that was read does not change
+	if e.copies.budget != nil {
+		e.copies.charge(formCost(form))
 	}
-	return p.reader().readForm(&t.c, form)
+	return p.reader().readForm(&e.claim, form)
 }
 
-// formCost is what the parameters of a form take besides the form, in bytes.
+// formCost returns the memory that the parameters of a form take in addition to
+// the form, in bytes.
 func formCost(form string) (bytes int64) {
 	for piece := range strings.SplitSeq(form, "&") {
 		bytes += int64(unsafe.Sizeof(param{}))
@@ -278,39 +292,41 @@ func formCost(form string) (bytes int64) {
 	return bytes
 }
 
-// decide reads the clock and asks the rules. Before a refusal that rests on facts, a store that keeps answers is
-// asked for newer ones, because what was granted a moment ago should count as soon as what was withdrawn.
-func (v *Verifier) decide(ctx context.Context, t *trial) Decision {
-	d := v.decideOnce(ctx, t)
-	if d.Verdict != Deny || !t.h.onFacts {
+// decide reads the clock and checks the rules. Before a refusal that rests on
+// facts, a store that keeps answers is asked for newer ones, because a grant
+// should count as quickly as its withdrawal.
+func (v *Verifier) decide(ctx context.Context, e *evaluation) Decision {
+	d := v.decideOnce(ctx, e)
+	if d.Verdict != Deny || !e.input.refusedByFacts {
 		return d
 	}
 	store, ok := v.store.(Refresher)
-	if !ok || t.f == (Facts{}) {
+	if !ok || e.facts == (Facts{}) {
 		return d
 	}
-	facts, newer, err := store.Refresh(ctx, t.key(&v.policy), t.f)
+	facts, newer, err := store.Refresh(ctx, e.key(&v.policy), e.facts)
 	if err != nil || !newer {
 		return d // facts that cannot be had newer are what other requests pass on
 	}
-	t.f = facts
-	return v.decideOnce(ctx, t)
+	e.facts = facts
+	return v.decideOnce(ctx, e)
 }
 
-func (v *Verifier) decideOnce(ctx context.Context, t *trial) Decision {
-	if app := t.f.Consumer; t.c.Protocol == OAuth1 && app != nil && app.RSAKey != nil && t.c.oauth[fieldSignatureMethod] == rsaSHA1 {
+func (v *Verifier) decideOnce(ctx context.Context, e *evaluation) Decision {
+	if app := e.facts.Consumer; e.claim.Protocol == OAuth1 && app != nil && app.RSAKey != nil && e.claim.oauth[fieldSignatureMethod] == rsaSHA1 {
 		if reason := checks.enter(ctx, app.Key); reason != OK {
-			return t.c.refuse(reason)
+			return e.claim.refuse(reason)
 		}
 		defer checks.leave(app.Key)
 	}
-	t.h = hearing{p: &v.policy, c: &t.c, f: &t.f, now: v.now()}
-	return t.h.decide()
+	e.input = ruleInput{policy: &v.policy, claim: &e.claim, facts: &e.facts, now: v.now()}
+	return e.input.decide()
 }
 
-// useNonce uses up the nonce of a request that would pass. It comes last: a stranger, who cannot sign, can
-// neither fill the memory nor burn the nonce of somebody else's request. The nonce is kept for as long as the
-// timestamp stays in the window, the whole of its last second included.
+// useNonce uses up the nonce of a request that would pass. It comes last: a
+// stranger cannot sign, so a stranger can neither fill the memory nor use up
+// the nonce of another request. The nonce is kept for as long as the timestamp
+// is in the window, including the whole of its last second.
 func (v *Verifier) useNonce(ctx context.Context, c *Claim, d Decision) Decision {
 	p := &v.policy
 	seconds, _ := p.reader().timestamp(c.oauth[fieldTimestamp])
@@ -335,8 +351,9 @@ func (v *Verifier) useNonce(ctx context.Context, c *Claim, d Decision) Decision 
 	return d
 }
 
-// refuse is deny for the reasons that prepare and the reading of a body have. A network that failed is not the app's
-// fault, so its key is not told; and no room for a body is no refusal of the credential.
+// refuse returns a denial with what its reason needs. If the network failed,
+// the app is not named, because that is not the fault of the app. A lack of
+// memory for bodies does not refuse the credential.
 func (c *Claim) refuse(reason Reason) Decision {
 	d := c.deny(reason)
 	switch reason {
@@ -350,7 +367,8 @@ func (c *Claim) refuse(reason Reason) Decision {
 	return d
 }
 
-// failed is the decision when a store or the memory of nonces could not find out; often because the client has left.
+// failed returns the decision for an error of the store or of the nonce memory.
+// Often the cause is a client that has left.
 func (c *Claim) failed(ctx context.Context, reason Reason, err error) Decision {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return c.refuse(ClientClosedRequest)

@@ -33,14 +33,15 @@ func TestIdentity(t *testing.T) {
 		t.Errorf("client alone: %+v", d)
 	}
 
-	// The token speaks for user and consumer of its acceptance, whatever its aud says.
+	// The token speaks for user and consumer of its acceptance, whatever its
+	// aud says.
 	s = newBearerScene()
 	s.facts.Accepted = &Consumer{ID: 3, Key: "accepted", Name: "Other", OwnerID: 9, OwnerOnly: true, Wiki: "*", Version: 2, Stage: Approved, Restrictions: anywhere()}
 	if d = s.run(t); d.Identity.ConsumerKey != "accepted" || !d.Identity.OwnerOnly {
 		t.Errorf("another consumer accepted: %+v", d)
 	}
 
-	// With local ids a user who is gone is nobody, up to 1.45.
+	// Up to 1.45, a request for a user with a local id that is gone has no user.
 	s = newScene()
 	s.facts.User = nil
 	if d = s.run(t); d.Verdict != Allow || d.Identity.UserID != 0 || d.Identity.UserName != "" || d.Identity.ConsumerKey != consumerKey {
@@ -81,7 +82,8 @@ func TestLookupKey(t *testing.T) {
 	}
 }
 
-// TestFreeRules shows that what can be refused without the tables is refused without asking them.
+// TestFreeRules shows that what can be refused without the tables is refused
+// without asking them.
 func TestFreeRules(t *testing.T) {
 	for name, tt := range map[string]struct {
 		scene  *scene
@@ -145,7 +147,7 @@ func TestFormIsReadLate(t *testing.T) {
 	}
 }
 
-// TestPlaces sends the credential in each of the places of RFC 5849 section 3.5.
+// TestPlaces sends the credential in each of the sources of RFC 5849 section 3.5.
 func TestPlaces(t *testing.T) {
 	const params = "oauth_consumer_key=" + consumerKey + "&oauth_token=" + accessToken +
 		"&oauth_signature_method=HMAC-SHA1&oauth_timestamp=1700000000&oauth_nonce=abc123&oauth_version=1.0&oauth_signature="
@@ -156,7 +158,7 @@ func TestPlaces(t *testing.T) {
 			t.Fatal(err)
 		}
 		var c Claim
-		authParams(value[len("OAuth"):], func(name, value string) { c.add(inHeader, param{name, value}) })
+		authParams(value[len("OAuth"):], func(name, value string) { c.add(fromHeader, param{name, value}) })
 		return recodeText(c.oauth[fieldSignature])
 	}
 	for _, tt := range []struct {
