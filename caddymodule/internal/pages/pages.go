@@ -24,8 +24,6 @@ var styleText string
 type Site struct {
 	// Wiki is the name of the wiki, as people know it.
 	Wiki string
-	// SignIn is where a user signs in, or empty.
-	SignIn string
 	// Apps is the path of the page of apps, or empty.
 	Apps string
 }
@@ -34,7 +32,6 @@ type Site struct {
 type view struct {
 	*authserver.Page
 	Site     Site
-	Action   string
 	Language string
 	RTL      bool
 	Style    template.CSS
@@ -62,12 +59,12 @@ func SetHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// Render writes a page in the language that the request asks for. action is the
-// path that the page's form is sent to.
-func Render(p *authserver.Page, site Site, action string, r *http.Request) (body []byte, language string, err error) {
+// Render writes a page in the language that the request asks for. Its form is sent
+// to the page's own address.
+func Render(p *authserver.Page, site Site, r *http.Request) (body []byte, language string, err error) {
 	t := textsFor(r)
 	v := view{
-		Page: p, Site: site, Action: action, Language: t.tag, RTL: t.rtl,
+		Page: p, Site: site, Language: t.tag, RTL: t.rtl,
 		Style: template.CSS(styleText), //nolint:gosec // embedded
 		text:  t,
 	}

@@ -87,7 +87,7 @@ func TestTextsAreEscaped(t *testing.T) {
 	for _, p := range samples() {
 		for _, lang := range languages {
 			r := httptest.NewRequest(http.MethodGet, "/?uselang="+lang, nil)
-			body, tag, err := Render(p, Site{Wiki: hostile, Apps: "/apps"}, "/x", r)
+			body, tag, err := Render(p, Site{Wiki: hostile, Apps: "/apps"}, r)
 			if err != nil || tag != lang {
 				t.Fatalf("kind %d: %s, %v", p.Kind, tag, err)
 			}
@@ -105,7 +105,7 @@ func TestPolicy(t *testing.T) {
 	if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "form-action") {
 		t.Errorf("policy %q", policy)
 	}
-	body, _, err := Render(&authserver.Page{Kind: authserver.VerifierPage}, Site{}, "", httptest.NewRequest(http.MethodGet, "/", nil))
+	body, _, err := Render(&authserver.Page{Kind: authserver.VerifierPage}, Site{}, httptest.NewRequest(http.MethodGet, "/", nil))
 	if err != nil || !strings.Contains(string(body), "<style>"+styleText+"</style>") {
 		t.Errorf("the style is not what its hash in the policy is of: %v", err)
 	}

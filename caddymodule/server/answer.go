@@ -1,0 +1,88 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/pages"
+)
+
+// returnPlaceholder stands in the setting login for the page to come back to.
+const returnPlaceholder = "{return}"
+
+// responder writes answers.
+type responder struct {
+	site  pages.Site
+	paths *paths
+	// login is where a user signs in, or empty.
+	login string
+}
+
+// write writes an answer. A user who must sign in first is sent to do so, where
+// the operator has named the place.
+func (p *responder) write(w http.ResponseWriter, r *http.Request, a *authserver.Answer) error {
+	h := w.Header()
+	for name, values := range a.Headers {
+		h[name] = values
+	}
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Add("Vary", "Authorization")
+	switch {
+	case a.Login != nil && p.login != "":
+		h.Add("Vary", "Cookie")
+		h.Set("Location", p.signIn(a.Login))
+		w.WriteHeader(redirectStatus(r))
+		return nil
+	case a.Location != "":
+		h.Add("Vary", "Cookie")
+		h.Set("Location", a.Location)
+		w.WriteHeader(a.Status)
+		return nil
+	case a.Page != nil:
+		return p.page(w, r, a)
+	}
+	if a.ContentType != "" {
+		h.Set("Content-Type", a.ContentType)
+	}
+	return send(w, r, a.Status, a.Body)
+}
+
+func (p *responder) page(w http.ResponseWriter, r *http.Request, a *authserver.Answer) error {
+	body, language, err := pages.Render(a.Page, p.site, r)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	pages.SetHeaders(h)
+	h.Add("Vary", "Cookie")
+	h.Add("Vary", "Accept-Language")
+	h.Set("Content-Language", language)
+	return send(w, r, a.Status, body)
+}
+
+// send writes status and body. The answer to HEAD has no body.
+func send(w http.ResponseWriter, r *http.Request, status int, body []byte) error {
+	w.WriteHeader(status)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	_, err := w.Write(body)
+	return err
+}
+
+// redirectStatus is that of a redirect which makes a POST a GET.
+func redirectStatus(r *http.Request) int {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return http.StatusFound
+	}
+	return http.StatusSeeOther
+}
+
+// signIn returns the address where a user signs in. The page to come back to is
+// made of the parameters that were read, so that it is always one of ours.
+func (p *responder) signIn(l *authserver.Login) string {
+	back := p.paths.address(l.Endpoint, l.Fields)
+	return strings.ReplaceAll(p.login, returnPlaceholder, url.QueryEscape(back))
+}

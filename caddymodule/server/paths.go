@@ -1,0 +1,195 @@
+package server
+
+import (
+	"bytes"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/sent"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikipath"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// oauth1Pages are the subpages of Special:OAuth, and the plain endpoints below
+// /oauth/.
+var oauth1Pages = map[string]authserver.Endpoint{
+	"initiate":     authserver.Initiate,
+	"authorize":    authserver.Authorize,
+	"authenticate": authserver.Authenticate,
+	"verified":     authserver.Verified,
+	"token":        authserver.TokenExchange,
+	"identify":     authserver.Identify,
+}
+
+// oauth2Paths are the paths below rest.php/oauth2/, and below /oauth2/.
+var oauth2Paths = map[string]authserver.Endpoint{
+	"authorize":        authserver.Authorize2,
+	"access_token":     authserver.AccessToken,
+	"resource/profile": authserver.ResourceProfile,
+	"resource/scopes":  authserver.ResourceScopes,
+	"apps":             authserver.Apps,
+}
+
+const (
+	plainOAuth1 = "/oauth/"
+	plainOAuth2 = "/oauth2/"
+)
+
+// paths finds the endpoint that a request is for, and writes the addresses of our
+// own pages.
+type paths struct {
+	plain bool
+	wiki  *wikipath.Wiki // nil: no endpoints of MediaWiki's
+	// script is $wgScriptPath of our own pages, without a slash at its end. It is
+	// used only if wikiFirst is true.
+	script    string
+	wikiFirst bool
+	// base is scheme, host and path that stand before each path.
+	base string
+}
+
+// found is what a request is for.
+type found struct {
+	endpoint authserver.Endpoint
+	name     string // of an unknown type or route
+}
+
+// find returns the endpoint that a request is for. It is false for requests that
+// are left to the next handler.
+func (p *paths) find(w http.ResponseWriter, r *http.Request) (found, bool) {
+	method, target := sent.Target(r)
+	target = wikipath.WithoutOrigin(target)
+	if p.plain {
+		if f, ok := findPlain(target); ok {
+			return f, true
+		}
+	}
+	if p.wiki == nil {
+		return found{}, false
+	}
+	return p.findWiki(wikiRequest(w, r, method, target))
+}
+
+// findPlain finds a plain endpoint. A page below /oauth/ that does not exist is
+// answered as on the wiki; other paths are not ours.
+func findPlain(target string) (found, bool) {
+	path, _, _ := strings.Cut(target, "?")
+	if page, ok := strings.CutPrefix(path, plainOAuth1); ok {
+		endpoint, known := oauth1Pages[page]
+		if !known {
+			endpoint = authserver.UnknownPage
+		}
+		return found{endpoint: endpoint}, known || page != "" && !strings.Contains(page, "/")
+	}
+	if name, ok := strings.CutPrefix(path, plainOAuth2); ok {
+		f := findOAuth2(name)
+		return f, f.endpoint != authserver.UnknownRoute
+	}
+	return found{}, false
+}
+
+// findOAuth2 finds what follows rest.php/oauth2/.
+func findOAuth2(name string) found {
+	if endpoint, known := oauth2Paths[name]; known {
+		return found{endpoint: endpoint}
+	}
+	if kind, ok := strings.CutPrefix(name, "resource/"); ok && kind != "" && !strings.Contains(kind, "/") {
+		return found{authserver.UnknownType, kind}
+	}
+	return found{authserver.UnknownRoute, plainOAuth2 + name}
+}
+
+// findWiki finds an endpoint at MediaWiki's own paths. What MediaWiki would take
+// for one is ours as well, so that two issuers never run side by side, but for the
+// registration of apps, which stays with the wiki.
+func (p *paths) findWiki(r *wikipath.Request) (found, bool) {
+	if !p.wiki.Mentions(r) {
+		return found{}, false
+	}
+	switch e, ok := p.wiki.Endpoint(r); {
+	case !ok:
+		path, _, _ := strings.Cut(r.Target, "?")
+		return found{authserver.UnknownRoute, path}, true
+	case e.Kind == wikipath.REST:
+		if e.Name == "client" || strings.HasPrefix(e.Name, "client/") {
+			return found{}, false
+		}
+		return findOAuth2(e.Name), true
+	default:
+		endpoint, known := oauth1Pages[e.Name]
+		if !known {
+			endpoint = authserver.UnknownPage
+		}
+		return found{endpoint: endpoint}, true
+	}
+}
+
+// wikiRequest is what decides which page MediaWiki would show. PHP takes titles
+// from the forms of a POST alone.
+func wikiRequest(w http.ResponseWriter, r *http.Request, method, target string) *wikipath.Request {
+	q := &wikipath.Request{Method: http.MethodGet, Target: target}
+	if method != http.MethodPost || r.ContentLength == 0 {
+		return q
+	}
+	read := validator.BodyReader(w, r)
+	kind, _, _ := mime.ParseMediaType(strings.Join(r.Header["Content-Type"], ","))
+	if read == nil || !strings.HasPrefix(kind, "multipart/") && kind != "application/x-www-form-urlencoded" {
+		return q
+	}
+	q.Method = method
+	q.Header = http.Header{"Content-Type": r.Header["Content-Type"]}
+	if encoding, coded := r.Header["Content-Encoding"]; coded {
+		q.Header["Content-Encoding"] = encoding
+	}
+	q.Form = func(limit int64) ([]byte, error) {
+		body, err := read(validator.BodyLimit{Size: max(limit, wikipath.MaxForm)})
+		if err == nil && limit == 0 && !bytes.Contains(body, []byte("title")) {
+			return nil, nil // a multipart form without a title is none to be afraid of
+		}
+		if err == nil && int64(len(body)) > limit {
+			err = validator.ErrBodyTooLarge
+		}
+		return body, err
+	}
+	return q
+}
+
+// address returns the address of a page of ours.
+func (p *paths) address(e authserver.Endpoint, fields []authserver.Field) string {
+	path := p.path(e)
+	query := make([]string, len(fields))
+	for i, f := range fields {
+		query[i] = url.QueryEscape(f.Name) + "=" + url.QueryEscape(f.Value)
+	}
+	switch {
+	case len(query) == 0:
+		return p.base + path
+	case strings.Contains(path, "?"):
+		return p.base + path + "&" + strings.Join(query, "&")
+	default:
+		return p.base + path + "?" + strings.Join(query, "&")
+	}
+}
+
+// path returns the path of an endpoint, in the first kind of endpoints that is
+// served.
+func (p *paths) path(e authserver.Endpoint) string {
+	for name, endpoint := range oauth1Pages {
+		if endpoint == e && p.wikiFirst {
+			return p.script + "/index.php?title=Special:OAuth/" + name
+		} else if endpoint == e {
+			return plainOAuth1 + name
+		}
+	}
+	for name, endpoint := range oauth2Paths {
+		if endpoint == e && p.wikiFirst {
+			return p.script + "/rest.php" + plainOAuth2 + name
+		} else if endpoint == e {
+			return plainOAuth2 + name
+		}
+	}
+	return ""
+}
