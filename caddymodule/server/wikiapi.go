@@ -124,28 +124,36 @@ func (a *wikiAPI) ask(ctx context.Context, name string) (authserver.PublicUser, 
 		"action": {"query"}, "format": {"json"}, "formatversion": {"2"}, "list": {"users"},
 		"usprop": {"groups|rights|implicitgroups|editcount"}, "ususers": {name},
 	}
+	body, err := a.get(ctx, query, http.Header{"User-Agent": {"caddy-mwoauth"}})
+	if err != nil {
+		return none, err
+	}
+	return readUser(body, name)
+}
+
+// get asks the API and returns its answer.
+func (a *wikiAPI) get(ctx context.Context, query url.Values, header http.Header) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url+"?"+query.Encode(), nil)
 	if err != nil {
-		return none, errors.New("the address is not a URL")
+		return nil, errors.New("the address is not a URL")
 	}
-	r.Host = a.host
-	r.Header.Set("User-Agent", "caddy-mwoauth")
+	r.Host, r.Header = a.host, header
 	response, err := a.client.Do(r)
 	if err != nil {
-		return none, withoutURL(err)
+		return nil, withoutURL(err)
 	}
 	defer response.Body.Close() //nolint:errcheck // nothing was written
 	if response.StatusCode != http.StatusOK {
-		return none, fmt.Errorf("status %d", response.StatusCode)
+		return nil, fmt.Errorf("status %d", response.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, wikiMaxAnswer+1))
 	switch {
 	case err != nil:
-		return none, err
+		return nil, err
 	case len(body) > wikiMaxAnswer:
-		return none, fmt.Errorf("the answer is larger than %d bytes", wikiMaxAnswer)
+		return nil, fmt.Errorf("the answer is larger than %d bytes", wikiMaxAnswer)
 	}
-	return readUser(body, name)
+	return body, nil
 }
 
 // withoutURL leaves the URL out of an error, because it holds the user's name.
