@@ -1,6 +1,9 @@
 package authserver
 
 import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -56,5 +59,17 @@ func TestUnknownPages(t *testing.T) {
 	}
 	if a := s.send(t, UnknownRoute, "", "", nil, nil); a.Status != 404 || a.Event.Reason != "not_found" {
 		t.Errorf("%+v", a)
+	}
+}
+
+// The realm of a challenge is the operator's text, whatever it holds.
+func TestRealm(t *testing.T) {
+	for realm, want := range map[string]string{"": `Basic realm="OAuth"`, `a "b" \c`: `Basic realm="a \"b\" \\c"`} {
+		s := newScene(t, func(c *Config) { c.Realm = realm })
+		header := http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(confidential+":wrong"))}}
+		a := s.send(t, AccessToken, "", "", url.Values{"grant_type": {grantCredentials}}, header)
+		if got := a.Headers.Get("WWW-Authenticate"); a.Status != 401 || got != want {
+			t.Errorf("%q: %d, %q, want %q", realm, a.Status, got, want)
+		}
 	}
 }

@@ -278,7 +278,7 @@ func (s *Server) accessToken(ctx context.Context, r Request) Answer {
 	if refusal != nil {
 		a := s.refuseToken(refusal, credentials.id, 0)
 		if refusal.Reason == ClientAuthFailed {
-			a.challenge(r.HTTP.Header)
+			a.challenge(r.HTTP.Header, s.cfg.Realm)
 		}
 		return a
 	}

@@ -61,7 +61,7 @@ func noStore() http.Header {
 
 // challenge adds the challenge of a failed authentication, in the scheme that the
 // client tried (RFC 6749 section 5.2).
-func (a *Answer) challenge(h http.Header) {
+func (a *Answer) challenge(h http.Header, realm string) {
 	lines := h["Authorization"]
 	if len(lines) == 0 {
 		return
@@ -70,8 +70,11 @@ func (a *Answer) challenge(h http.Header) {
 	if strings.HasPrefix(lines[0], "Bearer") {
 		scheme = "Bearer"
 	}
-	a.Headers.Set("WWW-Authenticate", scheme+` realm="OAuth"`)
+	a.Headers.Set("WWW-Authenticate", scheme+` realm="`+quotedString.Replace(realm)+`"`)
 }
+
+// quotedString escapes what stands in a quoted-string (RFC 9110 section 5.6.4).
+var quotedString = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // restError is the body of an error of MediaWiki's REST router.
 type restError struct {

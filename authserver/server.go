@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/hkdf"
 	"crypto/rsa"
@@ -42,6 +43,8 @@ type Config struct {
 	ResponseIssuer bool
 	// ReadOnly refuses whatever writes ($wgMWOAuthReadOnly).
 	ReadOnly bool
+	// Realm is that of challenges. Default: MediaWiki's, "OAuth".
+	Realm string
 	// Grants are the grants that the wiki knows, by name.
 	Grants map[string]Grant
 }
@@ -160,6 +163,7 @@ func New(cfg Config, p Parts) (*Server, error) {
 	if p.Now == nil {
 		p.Now = time.Now
 	}
+	cfg.Realm = cmp.Or(cfg.Realm, "OAuth")
 	sealer, err := newSealer(cfg.StateKeys, cfg.Issuer)
 	if err != nil {
 		return nil, err
