@@ -1,11 +1,13 @@
-// Package mwoauth is what xcaddy builds into Caddy: the directive oauth (module http.handlers.oauth), which checks
-// the OAuth 1.0a signatures and OAuth 2 bearer tokens of a MediaWiki site in front of any backend, and the driver
-// for MySQL and MariaDB.
+// Package mwoauth is what xcaddy builds into Caddy: the directive oauth (module
+// http.handlers.oauth), which checks the OAuth 1.0a signatures and OAuth 2
+// bearer tokens of a MediaWiki site in front of any backend, and the driver for
+// MySQL and MariaDB.
 //
 //	xcaddy build --with github.com/caddy-mwoauth/caddy-mwoauth
 //
-// SQLite is a package of its own: --with github.com/caddy-mwoauth/caddy-mwoauth/store/sqlite. The decisions
-// without Caddy are in package validator.
+// SQLite is a package of its own: --with
+// github.com/caddy-mwoauth/caddy-mwoauth/store/sqlite. The decisions without
+// Caddy are in package validator.
 package mwoauth
 
 import (

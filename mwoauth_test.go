@@ -35,7 +35,8 @@ func TestExampleAdapts(t *testing.T) {
 	if n := strings.Count(out, `"handler":"oauth"`); n != 4 {
 		t.Errorf("%d oauth handlers, want 4", n)
 	}
-	// It explains every subdirective: those that the module's own documentation lists.
+	// It explains every subdirective: those that the module's own documentation
+	// lists.
 	source, err := os.ReadFile(filepath.Join("caddymodule", "gateway", "caddyfile.go"))
 	if err != nil {
 		t.Fatal(err)

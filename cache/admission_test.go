@@ -76,7 +76,8 @@ func TestStrangersAreBounded(t *testing.T) {
 	})
 }
 
-// One client does not take all places of its class, with a known consumer or without.
+// One client does not take all places of its class, with a known consumer or
+// without.
 func TestAClientLeavesRoom(t *testing.T) {
 	for _, class := range []class{stranger, acquainted} {
 		a := NewAdmission()
@@ -119,7 +120,8 @@ func TestKnownConsumersAreBounded(t *testing.T) {
 	}
 }
 
-// When too many refreshes are under way, stale entries are served, and nobody waits.
+// If too many refreshes are under way, stale entries are served without
+// waiting.
 func TestRefreshesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})

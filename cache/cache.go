@@ -1,4 +1,5 @@
-// Package cache keeps answers of a [validator.Store] and of [validator.Tokens] in memory.
+// Package cache keeps answers of a [validator.Store] and of [validator.Tokens]
+// in memory.
 package cache
 
 import (
@@ -11,38 +12,45 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// Config says how much a Cache keeps, and for how long.
+// Config tells how much a Cache keeps, and for how long.
 type Config struct {
-	// Size bounds the entries, in bytes; at least 1 MiB. The counters of the admission policy take up to a
-	// sixteenth more, and the queues in front of it 1 MiB.
+	// Size bounds the entries, in bytes; it is at least 1 MiB. The counters of
+	// the admission policy take up to a sixteenth more, and the queues in front
+	// of it 1 MiB.
 	Size int64
-	// TTL is how long facts are used before the store is asked again, up to a tenth less. Zero: the store is
-	// asked every time, once for all who wait.
+	// TTL is how long facts are used before the store is asked again, up to a
+	// tenth less. If it is zero, the store is asked every time, once for all
+	// requests that wait.
 	TTL time.Duration
-	// NegativeTTL is the TTL of facts that prove nothing ([validator.Facts.Positive]).
+	// NegativeTTL is the TTL of facts that prove nothing
+	// ([validator.Facts.Positive]).
 	NegativeTTL time.Duration
-	// MaxStale is how long beyond their TTL positive facts are used while the store fails. Zero: not at all.
+	// MaxStale is how long beyond their TTL positive facts are used while the
+	// store fails. Zero means that they are not.
 	MaxStale time.Duration
-	// Now is the clock that freshness is judged by. Nil: time.Now.
+	// Now is the clock of freshness. Nil means time.Now.
 	Now func() time.Time
 }
 
 const (
 	minSize = 1 << 20
 	maxTTL  = 30 * 24 * time.Hour
-	// maxTokenTTL bounds how long a verified signature is remembered. It stays true as long as the key set
-	// does, which is part of the entry's key: the bound only lets go of tokens that are no longer used.
+	// maxTokenTTL bounds how long a verified signature is remembered. The
+	// signature stays true for as long as the key set, which is part of the
+	// entry's key. The bound only lets go of tokens that are not used any more.
 	maxTokenTTL = time.Hour
 )
 
-// Cache keeps answers within one bound of memory. It is safe for use by many goroutines, and also after Close.
+// Cache keeps answers within one bound of memory. It is safe for use by many
+// goroutines, and also after Close.
 type Cache struct {
 	cfg      Config
 	epoch    time.Time
 	facts    *inner[validator.Facts] // positive only
 	negative *inner[validator.Facts] // kept apart: a flood of random tokens evicts only its like
 	tokens   *inner[validator.Token]
-	// generation counts purges. An entry of an older one is a miss: ristretto stores behind our back.
+	// generation counts purges. An entry of an older generation is a miss,
+	// because ristretto stores entries later, in the background.
 	generation atomic.Uint64
 
 	marks marks
@@ -96,11 +104,13 @@ func New(cfg Config) (*Cache, error) {
 	return c, nil
 }
 
-// Stats counts what one inner cache did since the start: "facts", "negative" or "tokens".
+// Stats counts what one inner cache did since the start: "facts", "negative" or
+// "tokens".
 type Stats struct {
 	Name         string
 	Hits, Misses uint64
-	Bytes        int64 // estimated
+	// Bytes is an estimate.
+	Bytes int64
 }
 
 // Stats returns one row for each inner cache, always in the same order.
@@ -108,8 +118,9 @@ func (c *Cache) Stats() []Stats {
 	return []Stats{c.facts.stats(), c.negative.stats(), c.tokens.stats()}
 }
 
-// Purge forgets everything. A query that is under way still answers those who wait for it, but its answer is
-// not kept, and who asks from now on starts another.
+// Purge forgets everything. A query that is under way still answers the
+// requests that wait for it, but its answer is not kept, and a later request
+// starts another query.
 func (c *Cache) Purge() {
 	c.mu.Lock()
 	c.generation.Add(1)
@@ -123,15 +134,17 @@ func (c *Cache) Purge() {
 	c.tokens.clear()
 }
 
-// Close frees the memory and ends the goroutines. Whoever still uses the cache is answered by the store: it
-// keeps nothing any more, but still asks once for all who ask at once.
+// Close frees the memory and ends the goroutines. A caller that still uses the
+// cache is answered by the store: nothing is kept any more, but requests of the
+// same moment still share one query.
 func (c *Cache) Close() {
 	c.facts.close()
 	c.negative.close()
 	c.tokens.close()
 }
 
-// clock returns nanoseconds since the start, which a step of the wall clock does not touch.
+// clock returns nanoseconds since the start, which a step of the wall clock
+// does not change.
 func (c *Cache) clock() int64 { return int64(c.cfg.Now().Sub(c.epoch)) }
 
 // time returns a point of the clock as a time, which all caches agree on.

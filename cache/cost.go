@@ -6,8 +6,9 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// entryOverhead is what ristretto spends on one entry, in bytes: its places in three maps, measured on the heap
-// where they have just grown. A test holds all estimates against the heap.
+// entryOverhead is the memory that ristretto spends on one entry, in bytes: its
+// places in three maps, measured on the heap where they have just grown. A test
+// holds all estimates against the heap.
 const entryOverhead = 272
 
 // factsCost estimates the bytes that an entry of facts holds on the heap.

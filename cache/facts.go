@@ -8,14 +8,15 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// Store returns next with the cache in front of it; it is a [validator.Refresher].
-// Stores of one identity share their entries: it names everything besides the
-// key that facts depend on (server, databases, prefix, release, source of users,
-// configured consumers). Nil servers are servers of this Store alone.
+// Store returns next with the cache in front of it. It is a
+// [validator.Refresher]. Stores of one identity share their entries. The
+// identity must name everything that facts depend on in addition to the key:
+// server, databases, prefix, release, source of users, configured consumers.
+// Nil servers are servers of this Store alone.
 //
-// While its servers or tables fail, next is asked once a second; until it
-// answers, positive facts are used up to MaxStale beyond their TTL, and
-// everything else is next's error at once.
+// While its servers or its tables fail, next is asked once a second. Until it
+// answers, positive facts are used up to MaxStale beyond their TTL. A lookup of
+// anything else returns the error of next at once.
 func (c *Cache) Store(next validator.Store, identity string, servers *Servers) validator.Store {
 	if servers == nil {
 		servers = NewAdmission().Servers("")
@@ -56,7 +57,7 @@ func (s *store) Lookup(ctx context.Context, key validator.Key) (validator.Facts,
 	return s.ask(ctx, &key, d, known, changed)
 }
 
-// entry makes an entry of facts that were asked for at began.
+// entry makes an entry of facts whose query began at began.
 func (c *Cache) entry(d digest, generation uint64, began int64, facts validator.Facts) *entry[validator.Facts] {
 	return &entry[validator.Facts]{d, generation, began, c.freshUntil(began, facts.Positive()), facts}
 }
@@ -72,7 +73,8 @@ func (c *Cache) keep(e *entry[validator.Facts], cost int64) {
 	c.negative.set(e, cost, c.cfg.NegativeTTL)
 }
 
-// freshUntil returns the end of the freshness of facts that were asked for at began.
+// freshUntil returns the end of the freshness of facts whose query began at
+// began.
 func (c *Cache) freshUntil(began int64, positive bool) int64 {
 	ttl := c.cfg.TTL
 	if !positive {
@@ -81,7 +83,8 @@ func (c *Cache) freshUntil(began int64, positive bool) int64 {
 	return began + int64(jitter(ttl))
 }
 
-// jitter takes up to a tenth off, so that entries of one moment do not all end in one.
+// jitter shortens a TTL by up to a tenth, so that entries of one moment do not
+// all end at one moment.
 func jitter(ttl time.Duration) time.Duration {
-	return ttl - rand.N(ttl/10+1) //nolint:gosec // nobody gains by guessing it
+	return ttl - rand.N(ttl/10+1) //nolint:gosec // there is no gain in guessing it
 }

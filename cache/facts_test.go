@@ -99,7 +99,8 @@ func TestJitter(t *testing.T) {
 
 var errDown = serverError(errors.New("database is gone"))
 
-// failing returns a cache whose store is down, its clock, and key(1) positive and key(2) negative in it.
+// failing returns a cache whose store is down, its clock, and key(1) positive
+// and key(2) negative in it.
 func failing(t *testing.T) (*Cache, *clock, *fakeStore, validator.Store) {
 	clk, cfg := newClock(), config()
 	cfg.Now = clk.Now
@@ -187,7 +188,7 @@ func TestAFailingStoreIsAskedOnceASecond(t *testing.T) {
 	wantAsked(t, next, 3+5+10)
 }
 
-func TestAProbeKeepsNobodyWaiting(t *testing.T) {
+func TestAProbeKeepsNoRequestWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
 		c := newCache(t, cfg)
@@ -233,7 +234,8 @@ func TestAProbeKeepsNobodyWaiting(t *testing.T) {
 	})
 }
 
-// The first answer after an outage counts for those who come right after it, stored or not.
+// The first answer after an outage counts for those who come right after it,
+// stored or not.
 func TestTheAnswerToAProbeCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
@@ -348,7 +350,8 @@ func TestAFloodOfRandomTokens(t *testing.T) {
 	})
 }
 
-// A real token with a random consumer key is negative, and so is one of another consumer.
+// A real token with a random consumer key is negative, and so is one of another
+// consumer.
 func TestRandomConsumersAreNegative(t *testing.T) {
 	clk, cfg := newClock(), config()
 	cfg.Now = clk.Now

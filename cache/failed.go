@@ -18,8 +18,8 @@ type failedKey struct {
 	server bool  // the failure was the server's
 }
 
-// remember notes the failure of a key. Where there is no room it is not
-// remembered: the key is asked again each time. The caller holds mu.
+// remember notes the failure of a key. If there is no room, the failure is not
+// remembered, and the key is asked again each time. The caller holds mu.
 func (c *Cache) remember(d *digest, f failedKey) {
 	if _, known := c.failed[*d]; !known && len(c.failed) >= maxFailed {
 		if f.at < c.swept+int64(probeEvery) {

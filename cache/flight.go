@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// grace is how long a finished flight answers by itself: ristretto stores later, or not at all.
+	// grace is how long a finished flight answers by itself: ristretto stores
+	// later, or not at all.
 	grace = 100 * time.Millisecond
 	// maxFlight bounds a query of a store that does not do so itself.
 	maxFlight = time.Minute
@@ -26,7 +27,8 @@ type flight struct {
 	key   validator.Key // of the first waiter
 	began int64         // by Cache.clock
 	place place
-	// answer is also read under Cache.mu, while done is still open: nil until the store answered.
+	// answer is also read under Cache.mu, while done is still open: nil until
+	// the store answered.
 	answer *entry[validator.Facts]
 	err    error
 	cost   int64
@@ -55,7 +57,8 @@ func (s *store) ask(ctx context.Context, key *validator.Key, d digest, known *en
 	return validator.Facts{}, err
 }
 
-// usable reports whether an entry that is no longer fresh may be served while the store fails.
+// usable reports whether an entry that is no longer fresh may be served while
+// the store fails.
 func (c *Cache) usable(e *entry[validator.Facts]) bool {
 	return e != nil && c.clock() < e.until+int64(c.cfg.MaxStale)
 }
@@ -161,7 +164,8 @@ func (s *store) start(key *validator.Key, d digest, now int64, p place) *flight 
 	return f
 }
 
-// panicked makes an error of what a store panicked with. Only the runtime's own words are sure to hold no secret.
+// panicked makes an error of what a store panicked with. Only the runtime's own
+// words are sure to hold no secret.
 func panicked(r any) error {
 	if r, ok := r.(runtime.Error); ok {
 		return fmt.Errorf("store panicked: %w", r)
@@ -169,7 +173,8 @@ func panicked(r any) error {
 	return fmt.Errorf("store panicked with a %T", r)
 }
 
-// finish hands the result to the waiters, and keeps it unless a purge detached the flight.
+// finish hands the result to the waiters, and keeps it unless a purge detached
+// the flight.
 func (s *store) finish(f *flight, d digest, e *entry[validator.Facts], err error) {
 	c := s.cache
 	if e != nil {
@@ -189,7 +194,8 @@ func (s *store) finish(f *flight, d digest, e *entry[validator.Facts], err error
 	close(f.done)
 }
 
-// record notes what the end of a flight tells of its key, its tables and its servers. The caller holds mu.
+// record notes what the end of a flight tells of its key, its tables and its
+// servers. The caller holds mu.
 func (s *store) record(f *flight, d *digest, answer *entry[validator.Facts], err error) {
 	c, a := s.cache, s.servers.admission
 	now := c.clock()
@@ -237,7 +243,8 @@ func (s *store) record(f *flight, d *digest, answer *entry[validator.Facts], err
 	}
 }
 
-// linger lets a finished flight answer for its grace, within a budget of bytes. The caller holds mu.
+// linger lets a finished flight answer for its grace, within a budget of bytes.
+// The caller holds mu.
 func (c *Cache) linger(d digest, f *flight) {
 	if f.answer == nil {
 		delete(c.flights, d)
@@ -256,7 +263,8 @@ func (c *Cache) linger(d digest, f *flight) {
 	})
 }
 
-// forget ends a finished flight's grace, unless that was done before. The caller holds mu.
+// forget ends a finished flight's grace, unless that was done before. The
+// caller holds mu.
 func (c *Cache) forget(d digest, f *flight) {
 	if c.flights[d] == f {
 		delete(c.flights, d)
@@ -264,7 +272,9 @@ func (c *Cache) forget(d digest, f *flight) {
 	}
 }
 
-// heldFor returns the account of a finished flight: a flood of negative ones takes no room from the others.
+// heldFor returns the account of a finished flight. Negative and positive
+// flights have one each, so that a flood of one kind does not take room from
+// the other.
 func (c *Cache) heldFor(f *flight) *int64 {
 	if f.answer.value.Positive() {
 		return &c.held[1]

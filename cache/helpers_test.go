@@ -79,7 +79,8 @@ func newCache(t testing.TB, cfg Config) *Cache {
 	return c
 }
 
-// settle carries out what ristretto put off, and ends the grace of finished flights.
+// settle carries out what ristretto put off, and ends the grace of finished
+// flights.
 func settle(c *Cache) {
 	c.facts.entries.Wait()
 	c.negative.entries.Wait()

@@ -8,7 +8,7 @@ import (
 	"github.com/dgraph-io/ristretto/v2"
 )
 
-// entry is one answer. Nobody changes it once it is stored.
+// entry is one answer. It does not change once it is stored.
 type entry[V any] struct {
 	digest     digest
 	generation uint64
@@ -24,8 +24,10 @@ type inner[V any] struct {
 	stripes [16]stripe
 }
 
-// stripe lets many read without sharing a cache line. Ristretto's Clear and Close expect that nobody uses the
-// cache meanwhile: they take all stripes. Once it is closed, ristretto itself answers every Get with a miss.
+// stripe lets many goroutines read without sharing a cache line. Ristretto's
+// Clear and Close expect that no other goroutine uses the cache meanwhile, so
+// their callers take all stripes. Once it is closed, ristretto itself answers
+// every Get with a miss.
 type stripe struct {
 	sync.RWMutex
 	hits, misses atomic.Uint64
@@ -38,9 +40,11 @@ func newInner[V any](name string, size int64) (*inner[V], error) {
 		// Ten counters for each entry, as ristretto advises, if entries have 1 KiB.
 		NumCounters: size / 1024 * 10,
 		BufferItems: 64,
-		// entryOverhead counts it: ristretto's own figure leaves out two of its three maps.
+		// entryOverhead counts it: ristretto's own figure leaves out two of its
+		// three maps.
 		IgnoreInternalCost: true,
-		// A digest needs no hashing. Ristretto compares no more than this; get compares all of it.
+		// A digest needs no hashing. Ristretto compares no more than this; get
+		// compares all of it.
 		KeyToHash: func(key uint64) (uint64, uint64) { return key, 0 },
 	})
 	return &inner[V]{name: name, entries: entries}, err
@@ -100,7 +104,7 @@ func (i *inner[V]) clear() { i.exclusively(i.entries.Clear) }
 
 func (i *inner[V]) close() { i.exclusively(i.entries.Close) }
 
-// exclusively calls f while nobody else uses the cache.
+// exclusively calls f while no other goroutine uses the cache.
 func (i *inner[V]) exclusively(f func()) {
 	for n := range i.stripes {
 		i.stripes[n].Lock()

@@ -7,19 +7,22 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// digest is the key of an entry: SHA-256 over everything that its value was computed from.
+// digest is the key of an entry: SHA-256 over everything that its value was
+// computed from.
 type digest [sha256.Size]byte
 
 // hash is what ristretto knows of a digest.
 func (d *digest) hash() uint64 { return binary.LittleEndian.Uint64(d[:8]) }
 
-// The first part of what is hashed, so that no kind of entry is ever taken for another.
+// The first part of every hashed text, so that an entry of one kind is never
+// taken for another.
 const (
 	kindFacts = "facts"
 	kindToken = "token"
 )
 
-// appendPart appends one part with its length, so that no two lists of parts give the same bytes.
+// appendPart appends one part with its length, so that different lists of parts
+// never give the same bytes.
 func appendPart(b []byte, part string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(part)))
 	return append(b, part...)

@@ -82,7 +82,8 @@ func TestEveryPartSeparatesTokens(t *testing.T) {
 	}
 }
 
-// Ristretto knows 64 bits of a digest. Another one with the same bits must not be taken for it.
+// Ristretto knows 64 bits of a digest. Another one with the same bits must not
+// be taken for it.
 func TestTheWholeDigestIsCompared(t *testing.T) {
 	c := newCache(t, config())
 	victim := digest{1, 2, 3, 4, 5, 6, 7, 8, 9}

@@ -82,8 +82,8 @@ func TestChangedEntryIsNotServedStale(t *testing.T) {
 	}
 }
 
-// A query that began before the change answers those who wait for it, and nobody
-// else.
+// A query that began before the change answers the requests that wait for it, and
+// no others.
 func TestQueryFromBeforeAChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, config())

@@ -177,7 +177,8 @@ func TestAFailingKeyIsNotEveryProbe(t *testing.T) {
 	}
 }
 
-// Any answer of the server ends its outage, also that a statement or a table is wrong.
+// Any answer of the server ends its outage, also that a statement or a table is
+// wrong.
 func TestWhatEndsAnOutage(t *testing.T) {
 	for err, ends := range map[error]bool{
 		errorOf(validator.KeyFailure): true, errorOf(validator.TableFailure): true,
@@ -351,7 +352,8 @@ func TestAnEndedEntryIsReadFirst(t *testing.T) {
 	}
 }
 
-// A refresh that fails is not waited for again while it fails, whatever the failure.
+// A refresh that fails is not waited for again while it fails, whatever the
+// failure.
 func TestAFailingRefreshIsWaitedForOnce(t *testing.T) {
 	for _, failure := range []validator.Failure{
 		validator.KeyFailure, validator.TableFailure, validator.ServerFailure, validator.LimitFailure, validator.QueueFailure,

@@ -26,8 +26,8 @@ func (s *store) Refresh(ctx context.Context, key validator.Key, known validator.
 	return e.value, true, nil
 }
 
-// reread returns the flight that a refresh waits for; it may begin just now. Without
-// one it returns the newest entry that there is, or nil.
+// reread returns the flight that a refresh waits for; it may begin just now.
+// Without one it returns the newest entry that there is, or nil.
 func (s *store) reread(key *validator.Key) (*flight, *entry[validator.Facts]) {
 	c, a := s.cache, s.servers.admission
 	d := factsDigest(s.prefix, key)

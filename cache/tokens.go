@@ -7,9 +7,10 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// Tokens returns next with the cache in front of it. It keeps good signatures only, no longer than the token
-// lives. Tokens of one identity share their entries: it names everything beside the raw token that next's
-// answer depends on (the key set, and how strictly tokens are read).
+// Tokens returns next with the cache in front of it. It keeps good signatures
+// alone, for no longer than the token lives. Tokens of one identity share their
+// entries. The identity must name everything that the answer depends on in
+// addition to the raw token: the key set, and how strictly tokens are read.
 func (c *Cache) Tokens(next validator.Tokens, identity string) validator.Tokens {
 	return &tokens{cache: c, next: next, prefix: appendPart(appendPart(nil, kindToken), identity)}
 }
@@ -38,8 +39,9 @@ func (t *tokens) Verify(raw string) (validator.Token, validator.Reason) {
 	return token, reason
 }
 
-// tokenTTL returns how long a token that expires at exp is kept, 0 for not at all. exp is whatever number the
-// token holds: it is bounded before it becomes a Duration, which 1e308 seconds or NaN do not fit.
+// tokenTTL returns how long a token that expires at exp is kept; 0 means not at
+// all. exp can be any number that a token holds, so it is bounded before it
+// becomes a Duration: neither 1e308 seconds nor NaN fits into one.
 func tokenTTL(exp float64, now time.Time) time.Duration {
 	life := exp - float64(now.UnixNano())/1e9
 	switch {

@@ -102,7 +102,8 @@ func TestRefusedTokensAreNotKept(t *testing.T) {
 	}
 }
 
-// A verifier may well return parts of the raw token. Kept in an entry they would keep all of it.
+// A verifier may well return parts of the raw token. Kept in an entry they
+// would keep all of it.
 func TestNoRawTokenIsKept(t *testing.T) {
 	c := newCache(t, config())
 	raw := string([]byte("jti.aud.sub.scope"))

@@ -36,7 +36,8 @@ func (tables) Lookup(_ context.Context, key validator.Key) (validator.Facts, err
 	}, nil
 }
 
-// memory keeps nonces for as long as the program runs: package cache has one that forgets in time.
+// memory keeps nonces for as long as the program runs: package cache has one
+// that forgets in time.
 type memory struct{ seen sync.Map }
 
 func (m *memory) Use(_ context.Context, use validator.NonceUse) (bool, error) {
@@ -49,7 +50,8 @@ func Example() {
 	policy := validator.Policy{
 		Wiki:    "enwiki",
 		Release: validator.Release139,
-		// No SiteKey: clients of this wiki sign with the secrets as they are stored.
+		// No SiteKey: clients of this wiki sign with the secrets as they are
+		// stored.
 	}
 	// No keys: all bearer tokens are refused.
 	verifier := validator.New(policy, tables{}, &memory{}, validator.NewJWT(nil, policy))

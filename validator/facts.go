@@ -269,8 +269,9 @@ type User struct {
 	// Blocked is the time until which the user is blocked from the whole site; 0 if
 	// they are not.
 	Blocked Expiry
-	// PartlyBlocked is the time until which the user is blocked from a part of the site, in a
-	// release to which such a block counts as any other (up to 1.41).
+	// PartlyBlocked is the time until which the user is blocked from a part of
+	// the site, in a release to which such a block counts as any other (up to
+	// 1.41).
 	PartlyBlocked Expiry
 	// Hidden is the time until which the name is hidden; 0 if it is not.
 	Hidden Expiry

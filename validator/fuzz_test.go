@@ -194,8 +194,8 @@ func FuzzClaims(f *testing.F) {
 	})
 }
 
-// FuzzRestrictions: what 1.39 accepts means the same to 1.47; and an address that is
-// allowed is inside a network that the text spells out.
+// FuzzRestrictions: what 1.39 accepts means the same to 1.47; and an address
+// that is allowed is inside a network that the text spells out.
 func FuzzRestrictions(f *testing.F) {
 	addSeeds(f, parity.Restrictions(f))
 	probes := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("2001:db8::5")}

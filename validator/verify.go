@@ -161,8 +161,9 @@ func (v *Verifier) prepare(ctx context.Context, e *evaluation) Reason {
 	for _, rule := range proofRules[c.Protocol] {
 		switch {
 		case p.Rules == MediaWiki && (!rule.beforeLookup || c.form == formSigned):
-			// Under MediaWiki's rules the first failing check decides the reason. Checks
-			// that depend on the form must wait until the form is read.
+			// Under MediaWiki's rules the first failing check decides the
+			// reason. Checks that depend on the form must wait until the form
+			// is read.
 			return OK
 		case !rule.beforeLookup:
 			continue

@@ -85,7 +85,7 @@ type Memory struct {
 }
 
 const (
-	// few is how many nonces each user may hold while there is room at all.
+	// few is how many nonces each user may hold while one place is free.
 	few = 64
 	// share is the part of the free memory that one user may hold: an eighth.
 	share = 8
@@ -101,7 +101,8 @@ const (
 )
 
 var (
-	// errFull means that there is no place, not even for a user who holds none.
+	// errFull means that no place is free, not even for a user who holds no
+	// nonce.
 	errFull    = errors.New("nonce memory is full")
 	errTooLong = errors.New("nonce would have to be kept for more than two hours")
 )

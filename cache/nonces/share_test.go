@@ -137,7 +137,7 @@ func TestABusyApp(t *testing.T) {
 }
 
 // TestNotRefusedWhileNearlyEmpty holds one user against the memory's emptiness,
-// whatever its size: nobody is refused while nine tenths of it are free.
+// whatever its size: no user is refused while nine tenths of it are free.
 func TestNotRefusedWhileNearlyEmpty(t *testing.T) {
 	for _, size := range []int64{1 << 18, 1 << 20, 3 << 20} {
 		for _, others := range []int{0, 5} {

@@ -86,7 +86,7 @@ func TestRemovalTakesConstantTime(t *testing.T) {
 	}
 }
 
-// TestPlacesAreSecret checks that nobody outside of the process can tell which
+// TestPlacesAreSecret checks that no client can tell which
 // nonces and users share a chain.
 func TestPlacesAreSecret(t *testing.T) {
 	one, two := newMemory(t, 1<<20), newMemory(t, 1<<20)

@@ -69,7 +69,8 @@ var (
 	lastLine     = "Ctrl-C ends the demonstration"
 )
 
-// startDemo runs the demonstration and reads what it prints. Stop ends it and says what was left behind.
+// startDemo runs the demonstration and reads what it prints. Stop ends it and
+// reports what was left behind.
 func startDemo(t *testing.T, end os.Signal) (printed string, stop func() error) {
 	t.Helper()
 	cmd := caddy(t, "oauth", "demo", "--listen", "127.0.0.1:0")
@@ -136,7 +137,8 @@ func paste(t *testing.T, line string) string {
 	return string(out)
 }
 
-// TestDemo pastes each line that the demonstration prints, and holds the answer against what it says.
+// TestDemo pastes each line that the demonstration prints, and holds the answer
+// against what it says.
 func TestDemo(t *testing.T) {
 	printed, stop := startDemo(t, os.Interrupt)
 	list := examples(t, printed)
@@ -228,7 +230,8 @@ func checkFiles(t *testing.T, printed string) {
 	}
 }
 
-// checkFreshLines signs with each section of the credentials file, by the command that the demonstration prints.
+// checkFreshLines signs with each section of the credentials file, by the
+// command that the demonstration prints.
 func checkFreshLines(t *testing.T, printed string) {
 	command := regexp.MustCompile(`(?m)^('.*' oauth sign .*) --app ordinary ('http.*')$`).FindStringSubmatch(printed)
 	if command == nil {

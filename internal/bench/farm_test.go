@@ -28,8 +28,9 @@ func (anyFacts) Lookup(_ context.Context, key validator.Key) (validator.Facts, e
 	}, nil
 }
 
-// BenchmarkFarm is one cache of the default size in front of 300 wikis. Each wiki has 2,000 tokens, of which a few make
-// most requests, as it is with bots (Zipf, s = 1.1).
+// BenchmarkFarm is one cache of the default size in front of 300 wikis. Each
+// wiki has 2,000 tokens, of which a few make most requests, as it is with bots
+// (Zipf, s = 1.1).
 func BenchmarkFarm(b *testing.B) {
 	const wikis, tokens = 300, 2000
 	for _, size := range []int64{64 << 20, 256 << 20} {

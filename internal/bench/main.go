@@ -1,9 +1,11 @@
-// Command bench measures what the gateway costs over the wire: wrk sends the same bytes to one Caddy at two
-// ports, to a reverse_proxy behind oauth and to a bare one, in turn, and the ratio of their rates is printed. Every
-// signed request is sent once. Nothing is looked up in a database after the first request of a token.
+// Command bench measures what the gateway costs over the wire: wrk sends the
+// same bytes to one Caddy at two ports, to a reverse_proxy behind oauth and to
+// a bare one, in turn, and the ratio of their rates is printed. Every signed
+// request is sent once. Nothing is looked up in a database after the first
+// request of a token.
 //
 //	go run ./internal/bench            # needs wrk (apt-get install wrk) and three minutes
-//	go run ./internal/bench -apart     # beside it, what verifying and what more headers cost each; six minutes
+//	go run ./internal/bench -apart     # also what verifying and what more headers cost each; six minutes
 //	go run ./internal/bench -profile cpu.prof -protocols oauth1
 package main
 
@@ -97,7 +99,8 @@ const sameHeaders = `	request_header X-OAuth-User-Id 12
 	request_header X-OAuth-Wiki enwiki
 `
 
-// measure runs all arms in turn, forwards and backwards, and prints the ratios of their rates to the bare one's.
+// measure runs all arms in turn, forwards and backwards, and prints the ratios
+// of their rates to the bare one's.
 func measure(ctx context.Context, dir string, wiki *wiki, site *site, name string) error {
 	ratios := map[string][]float64{}
 	rate := 20_000.0 // requests a second that a run may need: known after the first
@@ -162,7 +165,8 @@ request = function()
 end
 `
 
-// wrk sends the requests of the file to addr, each once, and returns how many were answered in a second.
+// wrk sends the requests of the file to addr, each once, and returns how many
+// were answered in a second.
 func wrk(ctx context.Context, dir, addr, file string) (float64, error) {
 	lua := filepath.Join(dir, "wrk.lua")
 	if err := os.WriteFile(lua, []byte(script), 0o600); err != nil {

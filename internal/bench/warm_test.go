@@ -62,8 +62,9 @@ func prepared(auth string, w http.ResponseWriter, server *caddyhttp.Server) *htt
 	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, server)
 }
 
-// BenchmarkWarm is a request through the handler, in process, once its token is known: what it costs is "handler" less
-// "Caddy's own preparation". Beside it, in the same run, stands the least that anybody must do: a SHA-256 of the same
+// BenchmarkWarm is a request through the handler, in process, once its token is
+// known: what it costs is "handler" less "Caddy's own preparation". Beside it,
+// in the same run, stands the least that anybody must do: a SHA-256 of the same
 // token, and a bare HMAC-SHA1 of the same base string.
 func BenchmarkWarm(b *testing.B) {
 	w, err := newWiki(b.TempDir())
@@ -95,7 +96,8 @@ func BenchmarkWarm(b *testing.B) {
 			return func() { sha256.Sum256(token) }
 		}},
 		{"oauth1", signed, func(value string) func() {
-			// Its length is what matters: the header's parameters, encoded twice, and the target.
+			// Its length is what matters: the header's parameters, encoded
+			// twice, and the target.
 			base := []byte("GET&" + sign.Escape(benchURL) + "&" + sign.Escape(sign.Escape(value)))
 			key := []byte(w.oauth1[0].ConsumerSecret + "&" + w.oauth1[0].TokenSecret)
 			return func() {

@@ -20,7 +20,8 @@ import (
 	_ "github.com/caddy-mwoauth/caddy-mwoauth/store/sqlite" // its driver
 )
 
-// users is how many users the requests are spread over: the memory of nonces has a share for each.
+// users is how many users the requests are spread over: the memory of nonces
+// has a share for each.
 const users = 32
 
 const target = "/w/api.php?action=query&meta=userinfo&uiprop=rights%7Cgroups&format=json"

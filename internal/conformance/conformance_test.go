@@ -1,4 +1,5 @@
-// Package conformance runs the suite of every store on the caches around them, which may not know each other.
+// Package conformance runs the suite of every store on the caches around them,
+// which may not know each other.
 package conformance
 
 import (
@@ -13,7 +14,8 @@ import (
 
 func TestMain(m *testing.M) { mariadb.Main(m) }
 
-// TestCached has one cache around all stores: none of them may get another's answer.
+// TestCached has one cache around all stores: none of them may get another's
+// answer.
 func TestCached(t *testing.T) {
 	c := newCache(t, cache.Config{Size: 64 << 20, TTL: time.Hour, NegativeTTL: time.Hour, MaxStale: time.Hour})
 	storetest.Run(t, wrap(c))

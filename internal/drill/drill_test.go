@@ -90,7 +90,8 @@ func memory() string {
 	return fmt.Sprintf("RSS %s, heap %d MiB, %d goroutines", strings.TrimSpace(rss), m.HeapInuse>>20, runtime.NumGoroutine())
 }
 
-// BenchmarkOneFailure has what is no outage: nobody else may be refused for it.
+// BenchmarkOneFailure has failures that are not an outage. No other request may
+// be refused because of them.
 func BenchmarkOneFailure(b *testing.B) {
 	fmt.Fprintln(os.Stdout, "\n| One failure | Cold users |\n|---|---|")
 	const during = 5 * time.Second

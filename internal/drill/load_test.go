@@ -137,7 +137,7 @@ func (d *drill) random(known bool) func() harness.App {
 	}
 }
 
-// accept returns n apps, one consumer accepted by n users, that nobody used.
+// accept returns n apps: one consumer accepted by n users, and not used yet.
 func accept(tb testing.TB, w *harness.Wiki, n int) func() harness.App {
 	tb.Helper()
 	apps := make(chan harness.App, n)

@@ -30,7 +30,7 @@ func newProxy(tb testing.TB, target string) *slowProxy {
 	}
 	p := &slowProxy{addr: l.Addr().String(), target: target, conns: map[net.Conn]bool{}}
 	tb.Cleanup(func() {
-		_ = l.Close() // nobody connects any more
+		_ = l.Close() // no connection is accepted any more
 		p.silent.Store(false)
 		p.cut()
 	})

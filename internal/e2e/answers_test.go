@@ -57,7 +57,8 @@ func TestResponseCaching(t *testing.T) {
 		if d := directives(a); path == "/public" && (!slices.Contains(d, "public") || slices.Contains(d, "private")) {
 			t.Errorf("%s by header: Cache-Control %q", path, d)
 		}
-		// In the query: nobody else's cache may keep it, whatever the backend says.
+		// The credential is in the query, so a shared cache must not keep the
+		// answer, whatever the backend says.
 		a = g.Get(t, inQuery(path, harness.Sign(t, w.HMAC, "GET", g.URL(path), "")), "")
 		d := directives(a)
 		shared := slices.ContainsFunc(d, func(s string) bool { return s == "public" || strings.HasPrefix(s, "s-maxage") })

@@ -21,8 +21,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 )
 
-// withHash adds the oauth_body_hash of a body to a target. It stands in the query here, where a signature covers it
-// as in the header.
+// withHash adds the oauth_body_hash of a body to a target. It stands in the
+// query here, where a signature covers it as in the header.
 func withHash(target, body string) string {
 	sum := sha1.Sum([]byte(body))
 	return target + "?oauth_body_hash=" + url.QueryEscape(base64.StdEncoding.EncodeToString(sum[:]))
@@ -51,7 +51,8 @@ type slowGateway struct {
 	t *testing.T
 }
 
-// send writes more of the request. A server that has answered may have closed the connection.
+// send writes more of the request. A server that has answered may have closed
+// the connection.
 func (r *slowRequest) send(part string) { _, _ = io.WriteString(r, part) }
 
 func (r *slowRequest) answer() *harness.Answer {
@@ -70,8 +71,8 @@ func (r *slowRequest) answer() *harness.Answer {
 	return a
 }
 
-// TestSlowBodyIsNotReplayed parks copies of a request that has passed until its nonce is forgotten, and sends the rest
-// of their bodies then.
+// TestSlowBodyIsNotReplayed parks copies of a request that has passed until its
+// nonce is forgotten, and sends the rest of their bodies then.
 func TestSlowBodyIsNotReplayed(t *testing.T) {
 	g := slowGateway{harness.New(t, harness.Options{Settings: []string{"timestamp_window 2s"}}), t}
 	const json, form = `{"action":"edit","x":1}`, "action=edit&text=x"
@@ -122,7 +123,8 @@ func TestHashedBodies(t *testing.T) {
 			if a.Seen != nil && !bytes.Equal(a.Seen.Body, []byte(body)) {
 				t.Errorf("%d bytes arrive as %d", len(body), len(a.Seen.Body))
 			}
-			// A body that is not the signed one does not reach the backend, nor does it use up the nonce.
+			// A body that is not the signed one does not reach the backend, nor
+			// does it use up the nonce.
 			authorization := harness.Sign(t, g.Wiki.HMAC, "POST", g.URL(target), "")
 			post(body+"x", target, authorization, chunk).Want(t, "bad_body_hash")
 			post(body, target, authorization, chunk).Want(t, "ok")
@@ -208,7 +210,8 @@ func TestClientsThatFail(t *testing.T) {
 	}
 }
 
-// TestBodiesAreBounded has one user hold large forms: some are refused, others' requests pass, and what is held is read.
+// TestBodiesAreBounded has one user hold large forms: some are refused, others'
+// requests pass, and what is held is read.
 func TestBodiesAreBounded(t *testing.T) {
 	g := slowGateway{harness.New(t, harness.Options{}), t}
 	const requests = 12

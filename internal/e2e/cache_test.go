@@ -22,7 +22,8 @@ func site(host, settings string) string {
 	return "http://" + host + ":{$HTTP2} {\n\toauth {\n" + settings + "\n\t}\n\treverse_proxy {$BACKEND}\n}\n"
 }
 
-// at sends a request with a bearer token or, without one, a signed one to a host of the second port.
+// at sends a request with a bearer token or, without one, a signed one to a
+// host of the second port.
 func at(t *testing.T, g *harness.Gateway, host string, app harness.App) *harness.Answer {
 	t.Helper()
 	r := g.Request(t, "GET", "http://"+g.HTTP2+"/", "")
@@ -43,8 +44,8 @@ func copyTable(t *testing.T, w *harness.Wiki, table, to, where string) {
 	w.Exec(t, fmt.Sprintf("INSERT INTO %s%s SELECT * FROM %s WHERE %s", to, table, table, where)) //nolint:unqueryvet // all columns, whichever
 }
 
-// TestCacheKeyConfusion has pairs of sites that differ in one setting. Whichever is asked first, each answers for
-// itself.
+// TestCacheKeyConfusion has pairs of sites that differ in one setting.
+// Whichever is asked first, each answers for itself.
 func TestCacheKeyConfusion(t *testing.T) {
 	w := harness.NewWiki(t, release139)
 	// The same tokens, by other tables: with a prefix, and in another database.
@@ -295,8 +296,9 @@ func cacheMisses(t *testing.T, g *harness.Gateway) int {
 	return int(n)
 }
 
-// TestOneQueryForAThousandMisses is the promise of the cache, counted at the server: any number of simultaneous misses
-// of one token make one query, and no second one follows the answer.
+// TestOneQueryForAThousandMisses is the promise of the cache, counted at the
+// server: any number of simultaneous misses of one token make one query, and no
+// second one follows the answer.
 func TestOneQueryForAThousandMisses(t *testing.T) {
 	w := harness.NewWiki(t, release139)
 	proxy := w.Through(t)

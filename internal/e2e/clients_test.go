@@ -117,7 +117,8 @@ func runClient(t *testing.T, cmd *exec.Cmd, input, output any) {
 	}
 }
 
-// pythonWith is a python3 that has a module of a Debian package: Debian's, when the one on the PATH has not.
+// pythonWith is a python3 that has a module of a Debian package: Debian's, when
+// the one on the PATH has not.
 func pythonWith(t *testing.T, module, debianPackage string) string {
 	t.Helper()
 	for _, name := range []string{"python3", "/usr/bin/python3"} {
@@ -129,7 +130,8 @@ func pythonWith(t *testing.T, module, debianPackage string) string {
 	return ""
 }
 
-// nodeModules installs what the lock file names, by its digests, and is where it then is.
+// nodeModules installs what the lock file names, by its digests, and is where
+// it then is.
 func nodeModules(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"node", "npm"} {
@@ -216,7 +218,8 @@ func values(pairs [][2]string) url.Values {
 // rules are the two ways of reading and signing.
 var rules = []string{"standard", "mediawiki"}
 
-// TestClients lets libraries that apps are made of sign and send requests, each as it encodes them.
+// TestClients lets libraries that apps are made of sign and send requests, each
+// as it encodes them.
 func TestClients(t *testing.T) {
 	modules, python3 := nodeModules(t), pythonWith(t, "requests_oauthlib", "python3-requests-oauthlib")
 	inOtherLanguage := func(run func(t *testing.T, input, output any)) func(*testing.T, *harness.Gateway, harness.App, []clientRequest) []*harness.Answer {
@@ -298,7 +301,8 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// checkClient holds what the backend was sent against what the app wanted to say, and sends it once more.
+// checkClient holds what the backend was sent against what the app wanted to
+// say, and sends it once more.
 func checkClient(t *testing.T, g *harness.Gateway, c clientRequest, a *harness.Answer, want string) {
 	t.Helper()
 	a.Want(t, want)

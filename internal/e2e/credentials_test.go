@@ -21,7 +21,8 @@ func inQuery(target, authorization string) string {
 }
 
 func TestSeveralCredentials(t *testing.T) {
-	// Requests without a credential pass here: one with several must not be taken for one of them.
+	// Requests without a credential pass here: one with several must not be
+	// taken for one of them.
 	g := harness.New(t, harness.Options{Settings: []string{"mode optional"}})
 	w := g.Wiki
 	oauth := func() string { return "Authorization: " + harness.Sign(t, w.HMAC, "GET", g.URL("/"), "") }
@@ -64,7 +65,8 @@ func TestSeveralCredentials(t *testing.T) {
 	g.Do(t, r).Want(t, "split_parameters")
 }
 
-// seeds are requests with a good credential of Alice's, and requests with one that is broken.
+// seeds are requests with a good credential of Alice's, and requests with one
+// that is broken.
 func seeds(t *testing.T, g *harness.Gateway) (good, broken []string) {
 	t.Helper()
 	w := g.Wiki
@@ -141,7 +143,8 @@ func mutate(random *rand.Rand, request string, others []string) string {
 	return string(b)
 }
 
-// carriesCredential says whether a request is one that must have been verified, looked at from the backend's side.
+// carriesCredential reports whether a request that the backend sees must have
+// been verified.
 func carriesCredential(s harness.Seen) bool {
 	for _, line := range s.Header["Authorization"] {
 		words := strings.FieldsFunc(line, func(r rune) bool { return r <= ' ' || r == ',' })
@@ -158,8 +161,9 @@ func carriesCredential(s harness.Seen) bool {
 	return false
 }
 
-// TestMalformedInputAllowed sends requests that were changed at random where anonymous ones pass. No request without
-// a valid credential gets an identity, and none with a broken one arrives at all.
+// TestMalformedInputAllowed sends requests that were changed at random where
+// anonymous ones pass. No request without a valid credential gets an identity,
+// and none with a broken one arrives at all.
 func TestMalformedInputAllowed(t *testing.T) {
 	g := harness.New(t, harness.Options{Settings: []string{"mode optional"}})
 	good, broken := seeds(t, g)
@@ -182,7 +186,8 @@ func TestMalformedInputAllowed(t *testing.T) {
 		for range 16 {
 			workers.Go(func() {
 				for request := range work {
-					// What the client is told does not matter here, and many are told nothing: the request never ends.
+					// What the client is told does not matter here, and many
+					// are told nothing: the request never ends.
 					_ = g.Throw(request)
 				}
 			})
@@ -210,7 +215,8 @@ func TestMalformedInputAllowed(t *testing.T) {
 		t.Error("no changed request arrives: the test proves nothing")
 	}
 
-	// A good credential may survive a change of what it does not cover; then it is Alice's and nobody else's.
+	// A good credential may survive a change of what it does not cover. Then
+	// the user is Alice.
 	run(good, 1000)
 	proven := 0
 	for _, s := range g.Backend.Seen() {
@@ -239,7 +245,8 @@ func TestStandardLibraryParsers(t *testing.T) {
 		if a.Seen != nil && a.Seen.Target != "/?"+query {
 			t.Errorf("target %q, want %q", a.Seen.Target, "/?"+query)
 		}
-		// A pair more, of the kind that it would have dropped, and the signature no longer holds.
+		// A pair more, of the kind that it would have dropped, and the
+		// signature no longer holds.
 		g.Get(t, "/?"+query+"&z;y=1", harness.Sign(t, w.HMAC, "GET", g.URL("/?"+query), "")).Want(t, "bad_signature")
 	}
 	const form = "a;b=1&x=2&x=1&=&c=%2B+"

@@ -12,8 +12,9 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 )
 
-// tenant is a second database on the server with wiki tables, which the gateway's user may read: Mallory is user 7
-// there. The third, which it may read too, is nobody's of the farm.
+// tenant is a second database on the server with wiki tables, which the
+// gateway's user may read: Mallory is user 7 there. The third, which it may
+// read too, is not part of the farm.
 func tenants(t *testing.T, w *harness.Wiki) (second, third string) {
 	t.Helper()
 	second, third = w.Database+"_de", w.Database+"_private"
@@ -32,14 +33,15 @@ func tenants(t *testing.T, w *harness.Wiki) (second, third string) {
 	return second, third
 }
 
-// farm are the lines of a wiki setting with the wiki of the test and one in the second database, for both of which the
-// same tokens hold.
+// farm are the lines of a wiki setting with the wiki of the test and one in the
+// second database, for both of which the same tokens hold.
 func farm(placeholder, second, more string) string {
 	return fmt.Sprintf("wiki %s {\n%s {\n%s\n}\ndewiki {\ndatabase %s\n}\n}", placeholder, harness.WikiID, more, second)
 }
 
-// TestFarmHostChoosesTheWiki: what a request makes of the placeholder opens what is configured, and nothing else gets
-// as far as the database, though its user could read it.
+// TestFarmHostChoosesTheWiki: what a request makes of the placeholder opens
+// what is configured, and nothing else gets as far as the database, though its
+// user could read it.
 func TestFarmHostChoosesTheWiki(t *testing.T) {
 	w := harness.NewWiki(t, release139)
 	second, third := tenants(t, w)
@@ -81,8 +83,8 @@ func TestFarmHostChoosesTheWiki(t *testing.T) {
 	}
 }
 
-// TestFarmCacheKeyConfusion has pairs of wikis and sites that differ in one setting. Whichever is asked first, each
-// answers for itself.
+// TestFarmCacheKeyConfusion has pairs of wikis and sites that differ in one
+// setting. Whichever is asked first, each answers for itself.
 func TestFarmCacheKeyConfusion(t *testing.T) {
 	w := harness.NewWiki(t, release139)
 	second, _ := tenants(t, w)

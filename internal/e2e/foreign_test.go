@@ -68,7 +68,8 @@ func privatePEM(t *testing.T, key *rsa.PrivateKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 }
 
-// TestSignedByOAuthlib sends what python3-oauthlib signs, which most Python clients of MediaWiki are made of.
+// TestSignedByOAuthlib sends what python3-oauthlib signs, which most Python
+// clients of MediaWiki are made of.
 func TestSignedByOAuthlib(t *testing.T) {
 	g := harness.New(t, harness.Options{})
 	var cases []oauthlibCase
@@ -116,7 +117,8 @@ func TestSignedByOAuthlib(t *testing.T) {
 				}
 				return g.Do(t, r)
 			}
-			// The same with one thing more does not pass: what was signed is all of it.
+			// The same with one thing more does not pass: what was signed is
+			// all of it.
 			if a := send(s.URL+map[bool]string{true: "&", false: "?"}[strings.Contains(s.URL, "?")]+"x=y", s.Body); a.Reason != "bad_signature" {
 				t.Errorf("with a parameter more: %d %s", a.Status, a.Reason)
 			}
@@ -130,7 +132,8 @@ func TestSignedByOAuthlib(t *testing.T) {
 	}
 }
 
-// TestSignedByDghubble sends what a Go client signs that shares no code with this module.
+// TestSignedByDghubble sends what a Go client signs that shares no code with
+// this module.
 func TestSignedByDghubble(t *testing.T) {
 	g := harness.New(t, harness.Options{})
 	for _, app := range []harness.App{g.Wiki.HMAC, g.Wiki.RSA} {
@@ -178,7 +181,7 @@ func TestSignedByDghubble(t *testing.T) {
 	}
 }
 
-// repeats says whether a query has a name twice.
+// repeats reports whether a query has a name twice.
 func repeats(target string) bool {
 	_, query, _ := strings.Cut(target, "?")
 	values, err := url.ParseQuery(query)

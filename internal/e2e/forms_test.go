@@ -65,7 +65,7 @@ func TestFormBodies(t *testing.T) {
 		r.Header.Set("Authorization", harness.Sign(t, app, "POST", g.URL("/"), signed))
 		return g.Do(t, r)
 	}
-	// Bodies that are no forms are not read, and arrive.
+	// Bodies that are not forms are not read, and they arrive.
 	random := make([]byte, 3<<20)
 	for i := range random {
 		random[i] = byte(rand.Uint32())
@@ -98,8 +98,8 @@ func TestFormBodies(t *testing.T) {
 	}
 }
 
-// TestFormsOfStrangersAreNotRead has the client wait before it sends its form: a gateway that reads the form asks for
-// it, with 100 (Continue).
+// TestFormsOfStrangersAreNotRead has the client wait before it sends its form:
+// a gateway that reads the form asks for it, with 100 (Continue).
 func TestFormsOfStrangersAreNotRead(t *testing.T) {
 	g := harness.New(t, harness.Options{})
 	w := g.Wiki
@@ -141,8 +141,9 @@ func TestFormsOfStrangersAreNotRead(t *testing.T) {
 	}
 }
 
-// expectContinue sends the head of a request, and its body when it is asked for it, or when nothing has come for a
-// while: Caddy answers late, whatever the handler, as long as the body is owed.
+// expectContinue sends the head of a request, and its body when it is asked for
+// it, or when nothing has come for a while: Caddy answers late, whatever the
+// handler, as long as the body is owed.
 func expectContinue(t *testing.T, addr, head, body string) (asked bool, a *harness.Answer) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)

@@ -95,7 +95,8 @@ func TestHeaderAliasSmuggling(t *testing.T) {
 					t.Errorf("%s: user %q, want %q", tt.target, got, tt.user)
 				}
 			}
-			// The names do arrive where nobody takes them away: else this test would prove nothing.
+			// The names arrive if they are not removed. Otherwise this test would prove
+			// nothing.
 			g.Send(t, "GET", g.Raw("GET /bare", aliases(), "")).Want(t, "ok")
 			if arrived := strings.Count(g.Backend.Raw(), foreignValue); arrived < 30 {
 				t.Errorf("%d names arrive without oauth", arrived)

@@ -15,8 +15,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 )
 
-// redact is the recipe for logs that Caddyfile.example gives: Caddy masks the Authorization header by itself, but no
-// credential in a URL.
+// redact is the recipe for logs that Caddyfile.example gives: Caddy masks the
+// Authorization header by itself, but no credential in a URL.
 func redact(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "Caddyfile.example"))
@@ -32,8 +32,9 @@ func redact(t *testing.T) string {
 
 var signatureParam = regexp.MustCompile(`oauth_signature="([^"]+)"`)
 
-// TestSecretLeak sends what passes and what is refused, of every kind, breaks the database, and then looks for every
-// secret in everything that the gateway has said.
+// TestSecretLeak sends what passes and what is refused, of every kind, breaks
+// the database, and then looks for every secret in everything that the gateway
+// has said.
 func TestSecretLeak(t *testing.T) {
 	w := harness.NewWiki(t, release139)
 	// Caddy logs what a rewrite makes of a URL in a field of its own.
@@ -134,7 +135,8 @@ func TestSecretLeak(t *testing.T) {
 			t.Errorf("setting is taken: %s", setting)
 			continue
 		}
-		// A value in the wrong place may be told where the grammar cannot know it for a secret: a path, a placeholder.
+		// A value in the wrong place may be told where the grammar cannot know
+		// it for a secret: a path, a placeholder.
 		if strings.HasPrefix(setting, "public_key") {
 			continue
 		}
@@ -156,7 +158,8 @@ func TestSecretLeak(t *testing.T) {
 				t.Errorf("%s: %s: …%s…", place, name, text[max(0, i-300):min(len(text), i+len(secret)+50)])
 			}
 		}
-		// Nor a part of one that would do: a site key or password without its beginning.
+		// Nor a part of one that would do: a site key or password without its
+		// beginning.
 		for _, part := range []string{w.SiteKey[9:], w.Password[14:], w.Password[:14]} {
 			if strings.Contains(text, part) {
 				t.Errorf("%s: a part of a secret", place)

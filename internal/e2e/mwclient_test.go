@@ -18,7 +18,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 )
 
-// actionAPI is as much of an api.php as mwclient asks for: who its user is comes from the gateway alone.
+// actionAPI is as much of an api.php as mwclient asks for: who its user is
+// comes from the gateway alone.
 type actionAPI struct {
 	mu      sync.Mutex
 	written []written
@@ -107,8 +108,8 @@ func mwclient(t *testing.T, python3 string, g *harness.Gateway, app harness.App,
 	return output
 }
 
-// TestMwclient lets mwclient edit and upload, and get past a nonce that was used already: it asks again when it
-// finds MediaWiki's words for that.
+// TestMwclient lets mwclient edit and upload, and get past a nonce that was
+// used already: it asks again when it finds MediaWiki's words for that.
 func TestMwclient(t *testing.T) {
 	python3 := pythonWith(t, "mwclient", "python3-mwclient")
 	for _, settings := range [][]string{

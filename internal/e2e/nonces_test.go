@@ -32,7 +32,8 @@ func signWith(t *testing.T, app harness.App, method, url, form string, o sign.Op
 func TestNonceRaced(t *testing.T) {
 	const url = "http://wiki.example.org/"
 	w := harness.NewWiki(t, release139)
-	// Another site of the same database, which differs in all that a nonce does not depend on.
+	// Another site of the same database, which differs in all that a nonce does
+	// not depend on.
 	other := *w
 	server, user := mariadb.Start(t), "second_"+w.Database
 	server.CreateUser(t, user, "x", w.Grants(t)...)

@@ -41,7 +41,8 @@ func TestConfigLoadTiedToTheStore(t *testing.T) {
 	eventually(t, "requests pass again", func() bool { return g.Get(t, "/", bearer).Status == http.StatusOK })
 	eventually(t, "signed ones too", func() bool { return g.Signed(t, w.HMAC, "/").Status == http.StatusOK })
 
-	// Down again: what was found is still known, beyond its ttl; what was not asked for is not.
+	// Down again: what was found is still known, beyond its ttl; what was not
+	// asked for is not.
 	s.Stop(t)
 	running = false
 	for end := time.Now().Add(600 * time.Millisecond); time.Now().Before(end); {
@@ -57,7 +58,8 @@ func TestConfigLoadTiedToTheStore(t *testing.T) {
 	eventually(t, "what was known is asked for again", func() bool { return g.Get(t, "/", bearer).Reason == "token_revoked" })
 }
 
-// TestEmptySecret: raw database secrets, or nothing at all, would be the keys if an empty site key were taken.
+// TestEmptySecret: raw database secrets, or nothing at all, would be the keys
+// if an empty site key were taken.
 func TestEmptySecret(t *testing.T) {
 	g := harness.New(t, harness.Options{})
 	w := g.Wiki
@@ -81,7 +83,8 @@ func TestEmptySecret(t *testing.T) {
 		app.Credentials.ConsumerSecret, app.Credentials.TokenSecret = secrets[0], secrets[1]
 		g.Signed(t, app, "/").Want(t, "bad_signature")
 	}
-	// Without one, by the operator's word, the stored ones do, but an empty one never.
+	// Without one, by the operator's word, the stored ones do, but an empty one
+	// never.
 	if err := g.Load(t, "secret_key none"); err != nil {
 		t.Fatal(err)
 	}

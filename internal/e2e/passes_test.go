@@ -6,7 +6,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/e2e/harness"
 )
 
-// TestOneRequestOfEachKind sends each kind of credential that passes, and reads the identity at the backend.
+// TestOneRequestOfEachKind sends each kind of credential that passes, and reads
+// the identity at the backend.
 func TestOneRequestOfEachKind(t *testing.T) {
 	g := harness.New(t, harness.Options{})
 	w := g.Wiki

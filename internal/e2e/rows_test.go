@@ -33,8 +33,8 @@ var (
 	testName  = regexp.MustCompile("`([a-z0-9/]+)/((?:Test|Fuzz)[A-Za-z0-9]+)`")
 )
 
-// TestEveryAttackRow holds docs/security.md to the tests that it names: they exist, and no
-// end-to-end test of an attack is missing.
+// TestEveryAttackRow holds docs/security.md to the tests that it names: they
+// exist, and no end-to-end test of an attack is missing.
 func TestEveryAttackRow(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "docs", "security.md"))
 	if err != nil {
@@ -131,8 +131,9 @@ func functions(t *testing.T, file string) (all []*ast.FuncDecl) {
 	return all
 }
 
-// TestConstantTimeCompare looks at the source: how long a comparison takes cannot be measured without a flaw on a
-// machine that does other things too. What is compared with a signature is compared by hmac.Equal and nothing else.
+// TestConstantTimeCompare looks at the source: how long a comparison takes
+// cannot be measured without a flaw on a machine that does other things too.
+// What is compared with a signature is compared by hmac.Equal and nothing else.
 func TestConstantTimeCompare(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, "validator", "*.go"))
 	if err != nil {
@@ -180,7 +181,8 @@ func selector(e ast.Expr) string {
 	return x.Name + "." + s.Sel.Name
 }
 
-// mentionsSignature says whether an expression reads the signature of a claim.
+// mentionsSignature reports whether an expression reads the signature of a
+// claim.
 func mentionsSignature(e ast.Node) (found bool) {
 	ast.Inspect(e, func(n ast.Node) bool {
 		index, ok := n.(*ast.IndexExpr)

@@ -24,8 +24,9 @@ var meant = []string{
 	"/private/x/", "/private/x%23y", "/private/x?",
 }
 
-// TestPathNormalisation: there is no list of paths to bypass. With the directive in front of everything no spelling of
-// a path passes unsigned, and each is signed and handed on as it was sent.
+// TestPathNormalisation: there is no list of paths to bypass. With the
+// directive in front of everything no spelling of a path passes unsigned, and
+// each is signed and handed on as it was sent.
 func TestPathNormalisation(t *testing.T) {
 	g := harness.New(t, harness.Options{
 		Sites: `http://matched.test:{$HTTP2} {
@@ -78,7 +79,8 @@ func TestPathNormalisation(t *testing.T) {
 			if a.Seen != nil || a.Status < 400 {
 				t.Errorf("signed for another path: answer %d", a.Status)
 			}
-			// Behind a matcher Caddy decides which paths are meant. What it does not mean has no identity, not even a false one.
+			// Behind a matcher Caddy decides which paths are meant. What it
+			// does not mean has no identity, not even a false one.
 			_, port, _ := strings.Cut(g.HTTP2, ":")
 			r := g.Raw("GET "+strings.TrimPrefix(target, "http://"+g.HTTP), []string{"Host: matched.test:" + port, "X-OAuth-User-Id: 1", "X_OAuth_User_Id: 1"}, "")
 			a = g.SendTo(t, g.HTTP2, "GET", r)
@@ -199,7 +201,7 @@ func TestTrustInForwardedHeaders(t *testing.T) {
 		settings      []string
 		asks          []ask
 	}{
-		{"nobody is trusted", "", nil, []ask{
+		{"no proxy is trusted", "", nil, []ask{
 			{"scheme and host", func() []string { return forwarded(w.HMAC) }, "bad_signature"},
 			{"address", func() []string {
 				return from("192.0.2.1", "Authorization: "+harness.Sign(t, w.Restricted, "GET", g0+"/", ""))

@@ -116,8 +116,8 @@ func TestJWTParserDoS(t *testing.T) {
 	g.Get(t, "/", "Bearer "+good).Want(t, "ok")
 }
 
-// TestWrongKindOfToken sends JWTs that MediaWiki does sign with the same key, or for the same app, and that are no
-// access tokens.
+// TestWrongKindOfToken sends JWTs that MediaWiki does sign with the same key,
+// or for the same app, and that are not access tokens.
 func TestWrongKindOfToken(t *testing.T) {
 	g := harness.New(t, harness.Options{})
 	w := g.Wiki

@@ -27,7 +27,7 @@ var trailersCases = []trailersCase{
 	{"announced", []string{"X-OAuth-User-Id", "X-Checksum"}, []string{"X-OAuth-User-Id", foreignValue, "X-Checksum", "ok"}, true},
 	{"announced alone", []string{"X-OAuth-User-Id"}, []string{"X-OAuth-User-Id", foreignValue}, false},
 	{"announced in another spelling", []string{"x_oauth.user!id", "X-Checksum"}, []string{"x_oauth.user!id", foreignValue, "X-Checksum", "ok"}, true},
-	{"unannounced beside an announced other", []string{"X-Checksum"}, []string{
+	{"unannounced next to an announced other", []string{"X-Checksum"}, []string{
 		"X-Checksum", "ok", "X-OAuth-User-Id", foreignValue, "X_OAuth_Groups", foreignValue,
 	}, true},
 	{"unannounced", nil, []string{"X-OAuth-User-Id", foreignValue}, false},
@@ -89,7 +89,8 @@ func TestTrailers(t *testing.T) {
 	}
 }
 
-// postWithTrailers sends a request over HTTP/2, frame by frame: clients announce every trailer that they send.
+// postWithTrailers sends a request over HTTP/2, frame by frame: clients
+// announce every trailer that they send.
 func postWithTrailers(t *testing.T, addr, authorization string, tt trailersCase, body string) *harness.Answer {
 	t.Helper()
 	config := harness.TLS()

@@ -17,8 +17,9 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/e2e/harness"
 )
 
-// streams is a backend with a WebSocket, as far as bytes go: after the handshake it sends back what it gets; and
-// with a stream of events, of which it sends the second when it is told to.
+// streams is a backend with a WebSocket, as far as bytes go: after the
+// handshake it sends back what it gets; and with a stream of events, of which
+// it sends the second when it is told to.
 func streams(next <-chan struct{}) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/events") {
@@ -60,8 +61,9 @@ func echoed(t *testing.T, w io.Writer, r io.Reader) {
 	}
 }
 
-// served waits, at the end of a test, until Caddy has done with n requests for the chat. One that is stopped while
-// upgraded connections end closes them itself, and its own goroutines then race for them.
+// served waits, at the end of a test, until Caddy has done with n requests for
+// the chat. One that is stopped while upgraded connections end closes them
+// itself, and its own goroutines then race for them.
 func served(t *testing.T, g *harness.Gateway, n int) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -127,7 +129,8 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
-// A backend that speaks HTTP/2 in clear would take requests from the client itself, with any headers it likes.
+// A backend that speaks HTTP/2 in clear would take requests from the client
+// itself, with any headers it likes.
 func TestUpgradeToAnotherProtocol(t *testing.T) {
 	g := harness.New(t, harness.Options{
 		Site: "oauth /api/* {\n\timport settings\n\tcors_preflight pass\n}\n@open not path /api/*\noauth @open {\n\tmode strip\n}\nimport backend\n",
@@ -268,8 +271,9 @@ func TestExtendedConnect(t *testing.T) {
 }
 
 func TestHTTP2AndHTTP3(t *testing.T) {
-	// At DEBUG Caddy 2.11 emits an event per handshake that copies its TLS app, unsynchronized with that app's start.
-	// Over TCP the race detector sees an order in the system calls of the two ends; over UDP it does not.
+	// At DEBUG Caddy 2.11 emits an event per handshake that copies its TLS app,
+	// unsynchronized with that app's start. Over TCP the race detector sees an
+	// order in the system calls of the two ends; over UDP it does not.
 	g := harness.New(t, harness.Options{LogLevel: "INFO"})
 	w := g.Wiki
 	quic := &http3.Transport{TLSClientConfig: harness.TLS()}

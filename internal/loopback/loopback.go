@@ -15,8 +15,9 @@ var (
 	given = map[string]bool{}
 )
 
-// FreeAddr returns an address at which nobody listens, another one each time. Its port is below those that systems hand
-// out by themselves: it stays free until the caller takes it, also where that is done again and again.
+// FreeAddr returns an address without a listener, another one each time. Its
+// port is below those that systems give to outgoing connections, so that it
+// stays free until the caller takes it.
 func FreeAddr() (string, error) {
 	mu.Lock()
 	defer mu.Unlock()

@@ -1,7 +1,9 @@
-// Package mariadb runs a private MariaDB server for the tests of one process: in a temporary directory, on a
-// socket and on a free loopback port, with TLS by a certificate authority of its own.
+// Package mariadb runs a private MariaDB server for the tests of one process:
+// in a temporary directory, on a socket and on a free loopback port, with TLS
+// by a certificate authority of its own.
 //
-// A package whose tests call Start has this TestMain, so that the server never outlives them:
+// A package whose tests call Start has this TestMain, so that the server never
+// outlives them:
 //
 //	func TestMain(m *testing.M) { mariadb.Main(m) }
 package mariadb
@@ -25,10 +27,12 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/loopback"
 )
 
-// install says what to do where there is no server. Tests fail without one: a skipped test proves nothing.
+// install tells how to get a server. Tests fail without one, because a skipped
+// test proves nothing.
 const install = "apt-get install --no-install-recommends mariadb-server-core"
 
-// Server is a running MariaDB. Its root has no password and is reached through the socket alone.
+// Server is a running MariaDB. Its root has no password and is reached through
+// the socket alone.
 type Server struct {
 	dir  string
 	addr string // host:port
@@ -59,7 +63,8 @@ func Main(m *testing.M) {
 	}
 }
 
-// Start returns the server of this test process and starts it when it is asked for first.
+// Start returns the server of this test process and starts it when it is asked
+// for first.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
 	shared.mu.Lock()
@@ -97,7 +102,8 @@ func start() (*Server, error) {
 	return s, nil
 }
 
-// shortTemp is a directory whose name leaves room for a socket: a socket's path has 107 bytes at most.
+// shortTemp returns a directory with a short name, because the path of a socket
+// has 107 bytes at most.
 func shortTemp() string {
 	if dir := os.TempDir(); len(dir) < 70 {
 		return dir
@@ -138,7 +144,8 @@ func (s *Server) create(installDB, mariadbd string) error {
 	return err
 }
 
-// openRoot opens a pool that keeps its complaints to itself: a server that is stopped is no news here.
+// openRoot opens a pool that logs nothing, because a stopped server is expected
+// here.
 func (s *Server) openRoot() (*sql.DB, error) {
 	c, err := mysql.ParseDSN(s.RootDSN(""))
 	if err != nil {
@@ -152,10 +159,12 @@ func (s *Server) openRoot() (*sql.DB, error) {
 	return sql.OpenDB(connector), nil
 }
 
-// common are the options that the creation of the data directory shares with the server.
+// common are the options that the creation of the data directory shares with
+// the server.
 func (s *Server) common() []string {
 	args := []string{
-		// A server that starts deletes what others have in a temporary directory that they share.
+		// A server that starts deletes what others have in a temporary
+		// directory that they share.
 		"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data"), "--tmpdir=" + s.dir, "--skip-name-resolve",
 		"--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0",
 		"--innodb-flush-method=nosync", "--innodb-doublewrite=OFF", "--sync-frm=OFF",
@@ -224,7 +233,7 @@ func (s *Server) file(name string) string { return filepath.Join(s.dir, name) }
 // TCPAddr is where the server listens: 127.0.0.1 and its port.
 func (s *Server) TCPAddr() string { return s.addr }
 
-// RootDSN is a DSN of root, who may do everything, for the database.
+// RootDSN returns the DSN of root, with all rights, for the database.
 func (s *Server) RootDSN(db string) string {
 	c := mysql.NewConfig()
 	c.User, c.Net, c.Addr, c.DBName = "root", "unix", s.socket(), db
@@ -269,8 +278,8 @@ func (s *Server) CreateDatabase(tb testing.TB) string {
 	return name
 }
 
-// CreateUser makes a user with no rights but what the grants give. Each grant is a whole GRANT statement
-// up to TO: CreateUser adds the user.
+// CreateUser makes a user with no rights but what the grants give. Each grant
+// is a whole GRANT statement up to TO: CreateUser adds the user.
 func (s *Server) CreateUser(tb testing.TB, name, password string, grants ...string) {
 	tb.Helper()
 	user := "'" + name + "'@'%'"
@@ -280,7 +289,8 @@ func (s *Server) CreateUser(tb testing.TB, name, password string, grants ...stri
 	}
 }
 
-// Counters are counts since the server was started, of what others than Exec and Counters asked for.
+// Counters are counts since the server was started, of what others than Exec
+// and Counters asked for.
 type Counters struct {
 	Queries     uint64 // commands of every kind: those counted below, and SET, SHOW, COM_PING and all others
 	Selects     uint64 // executed SELECT statements
@@ -302,7 +312,8 @@ func (s *Server) Counters(tb testing.TB) Counters {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.own++
-	// Questions would count COM_QUIT too, which the server sees some time after a connection was closed.
+	// Questions would count COM_QUIT too, which the server sees some time after
+	// a connection was closed.
 	rows, err := s.root.QueryContext(context.Background(),
 		`SHOW GLOBAL STATUS WHERE Variable_name LIKE 'Com\_%' OR Variable_name = 'Connections'`)
 	if err != nil {

@@ -46,7 +46,8 @@ func TestUserHasOnlyWhatItIsGranted(t *testing.T) {
 	}
 }
 
-// TestTemporaryDirectoryOfItsOwn: a server that starts deletes what others have in one that they share.
+// TestTemporaryDirectoryOfItsOwn: a server that starts deletes what others have
+// in one that they share.
 func TestTemporaryDirectoryOfItsOwn(t *testing.T) {
 	s := mariadb.Start(t)
 	var tmpdir, data string

@@ -17,8 +17,9 @@ type process struct {
 	err  error         // why, once done is closed
 }
 
-// launch starts the command as a child that dies with this process, however it ends. The kernel ties that to
-// the thread that started the child, so one thread is kept for it.
+// launch starts the command as a child that dies with this process, however it
+// ends. The kernel ties that to the thread that started the child, so one
+// thread is kept for it.
 func launch(cmd *exec.Cmd) (*process, error) {
 	dieWithParent(cmd)
 	p := &process{cmd: cmd, done: make(chan struct{})}

@@ -4,5 +4,6 @@ package mariadb
 
 import "os/exec"
 
-// dieWithParent can do nothing here: Main stops the server unless the tests are killed.
+// dieWithParent can do nothing here: Main stops the server unless the tests are
+// killed.
 func dieWithParent(*exec.Cmd) {}

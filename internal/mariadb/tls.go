@@ -13,10 +13,11 @@ import (
 	"time"
 )
 
-// ServerName is the name in the server's certificate, beside 127.0.0.1.
+// ServerName is the name in the server's certificate, in addition to 127.0.0.1.
 const ServerName = "db.test"
 
-// CAFile is the certificate of the authority that signed the server's and the client's certificates.
+// CAFile is the certificate of the authority that signed the server's and the
+// client's certificates.
 func (s *Server) CAFile() string { return s.file("ca.crt") }
 
 // ClientFiles are a client's certificate and key, for users that REQUIRE X509.
@@ -46,7 +47,8 @@ func (s *Server) makeCertificates() error {
 	return err
 }
 
-// certificate makes a key and its certificate, signed by the parent, or by itself without a signer.
+// certificate makes a key and its certificate, signed by the parent, or by
+// itself without a signer.
 func (s *Server) certificate(name string, c, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -9,14 +9,16 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/parity"
 )
 
-// difference is one rule by which the gateway departs from MediaWiki: a row of docs/differences.md.
+// difference is one rule by which the gateway departs from MediaWiki: a row of
+// docs/differences.md.
 type difference struct {
 	row     string
 	verdict string // what the gateway says
 }
 
-// explained reads which cases of the release each row explains: a line with the row's name, then an indented line for
-// each case, with the gateway's verdict under the rules.
+// explained reads which cases of the release each row explains: a line with the
+// row's name, then an indented line for each case, with the gateway's verdict
+// under the rules.
 func explained(t *testing.T, release string, rules string) (cases map[string]difference, rows map[string]bool) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/" + release + "/" + rules + ".txt")
@@ -60,7 +62,8 @@ func explainedBefore(t *testing.T, release, rules string) map[string]difference 
 	return all
 }
 
-// documented returns the names of the rows that docs/differences.md has for the rules, in their order.
+// documented returns the names of the rows that docs/differences.md has for the
+// rules, in their order.
 func documented(t *testing.T, rules string) []string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/differences.md")
@@ -81,7 +84,8 @@ func documented(t *testing.T, rules string) []string {
 	return rows
 }
 
-// TestDifferencesTable holds the tables that operators read against the cases that they explain.
+// TestDifferencesTable holds the tables that operators read against the cases
+// that they explain.
 func TestDifferencesTable(t *testing.T) {
 	for _, rules := range ruleSets {
 		used, rows := map[string]bool{}, map[string]bool{}

@@ -13,8 +13,8 @@ import (
 // The gateway's user of the farm's server.
 const farmUser, farmPassword = "parity", "parity"
 
-// openFarm makes the databases of the recorded farm, under their own names: enwiki with the OAuth tables, dewiki and
-// frwiki, and CentralAuth's.
+// openFarm makes the databases of the recorded farm, under their own names:
+// enwiki with the OAuth tables, dewiki and frwiki, and CentralAuth's.
 func openFarm(t *testing.T, release string) *mariadb.Server {
 	t.Helper()
 	const driver = wikidb.MySQL

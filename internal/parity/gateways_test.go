@@ -30,7 +30,8 @@ type fixtures struct {
 	}
 }
 
-// site is how the recorded wiki of one variant was configured: an entry of sites.json.
+// site is how the recorded wiki of one variant was configured: an entry of
+// sites.json.
 type site struct {
 	Wiki           string
 	BaseURL        string `json:"base_url"`
@@ -39,7 +40,8 @@ type site struct {
 	TrustedProxies bool `json:"trusted_proxies"`
 }
 
-// readSites reads the variants that a gateway can be configured like, as fixtures.json describes them.
+// readSites reads the variants that a gateway can be configured like, as
+// fixtures.json describes them.
 func readSites(t *testing.T, release string) (sites map[string]site) {
 	t.Helper()
 	readJSON(t, parity.Path(t, release, "sites.json"), &sites)
@@ -49,8 +51,9 @@ func readSites(t *testing.T, release string) (sites map[string]site) {
 // ruleSets are the values of the rules subdirective.
 var ruleSets = []string{"standard", "mediawiki"}
 
-// startGateways runs one Caddy with a site for each set of rules and each variant, in front of a backend that answers
-// with the headers it got, and returns their URLs.
+// startGateways runs one Caddy with a site for each set of rules and each
+// variant, in front of a backend that answers with the headers it got, and
+// returns their URLs.
 func startGateways(t *testing.T, release string, sites map[string]site) map[string]map[string]string {
 	t.Helper()
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -152,7 +155,7 @@ func startCaddy(t *testing.T, caddyfile string) {
 	})
 }
 
-// freeAddrs returns loopback addresses that nobody listens on.
+// freeAddrs returns loopback addresses without a listener.
 func freeAddrs(t *testing.T, n int) (addrs []string) {
 	t.Helper()
 	for range n {

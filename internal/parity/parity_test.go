@@ -33,15 +33,19 @@ type result struct {
 	}
 }
 
-// TestParity replays the recorded requests, signed afresh, against gateways with either set of rules and compares
-// their verdicts with MediaWiki's, for each recorded release. Where they differ, a row of docs/differences.md says why.
+// TestParity replays the recorded requests, signed afresh, against gateways
+// with either set of rules and compares their verdicts with MediaWiki's, for
+// each recorded release. Where they differ, a row of docs/differences.md says
+// why.
 //
-// PARITY_CASES names a file of other cases to compare instead, with the same fixtures and rows, in the form of
-// cases.json. A case is of the release that it names as "release"; or of 1.43, when its answer has "same_as_1_39"; or of
-// the release that PARITY_RELEASE names; or of 1.39. PARITY_EXPECT names a file of answers, in the form of expect.json,
-// that stand for those of the cases. The lists of testdata name cases by id. A case that they do not know, and that
-// differs, fails under rules mediawiki; under rules standard it is told, and fails when the gateway acts for another
-// user than MediaWiki.
+// PARITY_CASES names a file of other cases to compare instead, with the same
+// fixtures and rows, in the form of cases.json. A case is of the release that
+// it names as "release"; or of 1.43, when its answer has "same_as_1_39"; or of
+// the release that PARITY_RELEASE names; or of 1.39. PARITY_EXPECT names a file
+// of answers, in the form of expect.json, that stand for those of the cases.
+// The lists of testdata name cases by id. A case that they do not know, and
+// that differs, fails under rules mediawiki; under rules standard it is told,
+// and fails when the gateway acts for another user than MediaWiki.
 func TestParity(t *testing.T) {
 	var named map[string][]recorded
 	file := os.Getenv("PARITY_CASES")
@@ -70,7 +74,7 @@ func TestParity(t *testing.T) {
 		})
 	}
 	for release, cases := range named {
-		t.Errorf("%d cases are of MediaWiki %s, of which there is no recording", len(cases), release)
+		t.Errorf("%d cases are of MediaWiki %s, which was not recorded", len(cases), release)
 	}
 }
 
@@ -79,7 +83,8 @@ func replayAll(t *testing.T, release string, gateways map[string]string, cases [
 	t.Helper()
 	results := replay(t, release, gateways, cases)
 	for range 5 {
-		// Some must arrive in the second that they were signed in, which a busy machine may not manage.
+		// Some must arrive in the second that they were signed in, which a busy
+		// machine may not manage.
 		for _, c := range cases {
 			if c.inTime() && len(results[c.ID].Mismatch) > 0 {
 				maps.Copy(results, replay(t, release, gateways, []recorded{c}))
@@ -89,7 +94,8 @@ func replayAll(t *testing.T, release string, gateways map[string]string, cases [
 	return results
 }
 
-// comparison compares the verdicts of one release with those of gateways with one set of rules.
+// comparison compares the verdicts of one release with those of gateways with
+// one set of rules.
 type comparison struct {
 	release string
 	rules   string
@@ -163,8 +169,8 @@ func (of comparison) compare(t *testing.T, cases []recorded, results map[string]
 		of.release, of.rules, len(cases)-several, agree, differ, unlisted, several)
 }
 
-// compareIDs puts the id right that is expected with CentralAuth: MediaWiki showed the wiki's own, and the gateway tells
-// the central one.
+// compareIDs puts the id right that is expected with CentralAuth: MediaWiki
+// showed the wiki's own, and the gateway tells the central one.
 func (r *result) compareIDs(c recorded, centralIDs map[string]uint64) {
 	if !strings.HasPrefix(c.Variant, "centralauth") || r.Got.Verdict != "user" {
 		return
@@ -175,7 +181,8 @@ func (r *result) compareIDs(c recorded, centralIDs map[string]uint64) {
 	}
 }
 
-// compareGrants compares the grants where they were recorded: as they are stored, or as the token has them.
+// compareGrants compares the grants where they were recorded: as they are
+// stored, or as the token has them.
 func (r *result) compareGrants() {
 	if r.Expect.Grants == nil || r.Got.Verdict != "user" || r.Expect.Verdict != "user" {
 		return

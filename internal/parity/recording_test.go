@@ -34,26 +34,30 @@ type expectation struct {
 	Same *bool `json:"same_as_1_39"`
 }
 
-// severalLines reports whether a case sends several Authorization lines. What MediaWiki sees of them depends on its
-// web server; the gateway refuses them, whatever they hold.
+// severalLines reports whether a case sends several Authorization lines. What
+// MediaWiki sees of them depends on its web server; the gateway refuses them,
+// whatever they hold.
 func (c recorded) severalLines() bool {
 	_, name, _ := strings.Cut(c.ID, "/")
 	return strings.HasPrefix(name, "two_headers_") || strings.HasPrefix(name, "two_auth_headers_") ||
 		name == "oauth1_and_bearer" || name == "bearer_and_oauth1"
 }
 
-// isGateways reports whether the case is a gateway's question. It is not when it asks about MediaWiki's entry points,
-// or when the answer comes from MediaWiki's API after the credential was accepted.
+// isGateways reports whether the case is a gateway's question. It is not when
+// it asks about MediaWiki's entry points, or when the answer comes from
+// MediaWiki's API after the credential was accepted.
 func (c recorded) isGateways() bool {
 	build := string(c.Build)
 	return !strings.HasSuffix(c.Group, "entrypoints") && !strings.Contains(build, "origin=") && !strings.Contains(build, "callback=")
 }
 
-// inTime reports whether the case is about a second: replay.py waits for one to begin.
+// inTime reports whether the case is about a second: replay.py waits for one to
+// begin.
 func (c recorded) inTime() bool { return strings.Contains(string(c.Build), `"align"`) }
 
-// release returns the release that gave the expected answer. A case that does not name it may still tell by its
-// answer. PARITY_RELEASE decides about the others.
+// release returns the release that gave the expected answer. A case that does
+// not name it may still tell by its answer. PARITY_RELEASE decides about the
+// others.
 func (c recorded) release() string {
 	switch {
 	case c.Release != "":
@@ -91,7 +95,8 @@ func readJSON(t *testing.T, path string, into any) {
 	}
 }
 
-// answers reads what another release answered to cases: a file of case ids and answers.
+// answers reads what another release answered to cases: a file of case ids and
+// answers.
 func answers(t *testing.T, path string) map[string]json.RawMessage {
 	t.Helper()
 	var all map[string]json.RawMessage
@@ -126,8 +131,8 @@ func answeredBy(t *testing.T, cases []recorded, answers map[string]json.RawMessa
 	return out
 }
 
-// casesOf returns the cases of a release: its own, recorded and noted, and those of the releases before it that it
-// has answered too.
+// casesOf returns the cases of a release: its own, recorded and noted, and
+// those of the releases before it that it has answered too.
 func casesOf(t *testing.T, release string) []recorded {
 	t.Helper()
 	var all []recorded
@@ -168,7 +173,8 @@ func casesNamed(t *testing.T, path string) map[string][]recorded {
 	return byRelease
 }
 
-// askable leaves out what is no gateway's question, and variants that have no site.
+// askable leaves out requests that a gateway does not get, and variants that
+// have no site.
 func askable(t *testing.T, cases []recorded, sites map[string]site) []recorded {
 	t.Helper()
 	count := len(cases)

@@ -11,8 +11,9 @@ import (
 //go:embed testdata/*/*
 var files embed.FS
 
-// Releases returns the recorded releases, such as "1.39", oldest first: the directories of testdata named 1.x. Package validator
-// cannot be asked about them, because its tests use this one.
+// Releases returns the recorded releases, such as "1.39", oldest first: the
+// directories of testdata named 1.x. Package validator cannot be asked about
+// them, because its tests use this one.
 func Releases(tb testing.TB) []string {
 	tb.Helper()
 	entries, err := files.ReadDir("testdata") // sorted
@@ -28,8 +29,9 @@ func Releases(tb testing.TB) []string {
 	return releases
 }
 
-// Path returns the path of a file of a recorded release, from this package's directory. A file that the release does
-// not have is that of the release recorded before it.
+// Path returns the path of a file of a recorded release, from this package's
+// directory. A file that the release does not have is that of the release
+// recorded before it.
 func Path(tb testing.TB, release string, name string) string {
 	tb.Helper()
 	for _, r := range slices.Backward(Releases(tb)) {
@@ -42,8 +44,9 @@ func Path(tb testing.TB, release string, name string) string {
 	return ""
 }
 
-// Rows returns the statements that fill the tables of one database of the recorded farm: enwiki, with the OAuth
-// tables, dewiki, frwiki or centralauth. Passwords and the like are left out. MySQL and SQLite both read them.
+// Rows returns the statements that fill the tables of one database of the
+// recorded farm: enwiki, with the OAuth tables, dewiki, frwiki or centralauth.
+// Passwords and the like are left out. MySQL and SQLite both read them.
 func Rows(tb testing.TB, release string, database string) []string {
 	tb.Helper()
 	text, err := files.ReadFile(Path(tb, release, database+".sql"))

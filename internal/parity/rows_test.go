@@ -11,7 +11,8 @@ import (
 
 func TestMain(m *testing.M) { mariadb.Main(m) }
 
-// openWiki makes one wiki of the recorded farm. The OAuth tables are enwiki's; those of the others are empty.
+// openWiki makes one wiki of the recorded farm. The OAuth tables are enwiki's;
+// those of the others are empty.
 func openWiki(t *testing.T, driver string, release string, wiki string) storetest.Wiki {
 	t.Helper()
 	w := storetest.Backend{Driver: driver, Release: mustRelease(t, release)}.Open(t)

@@ -1,6 +1,7 @@
-// Package parity holds what a real MediaWiki with its OAuth extension, of several releases, answered to recorded
-// requests, and holds the gateway to it. What it exports are the recorded requests, as seeds for the fuzz targets of other
-// packages.
+// Package parity holds what a real MediaWiki with its OAuth extension, of
+// several releases, answered to recorded requests, and holds the gateway to it.
+// What it exports are the recorded requests, as seeds for the fuzz targets of
+// other packages.
 package parity
 
 import (
@@ -24,14 +25,15 @@ var requestsText string
 //go:embed testdata/1.43/fixtures.json
 var fixturesText []byte
 
-// RawRequest is one recorded request as it went over the wire. Its timestamp and nonce are those of the
-// recording.
+// RawRequest is one recorded request as it went over the wire. Its timestamp
+// and nonce are those of the recording.
 type RawRequest struct {
 	ID  string // of the case; "#1" and so on are the requests that go before it
 	Raw []byte
 }
 
-// Requests returns every request of every recorded case, of all variants of the site.
+// Requests returns every request of every recorded case, of all variants of the
+// site.
 func Requests(tb testing.TB) []RawRequest {
 	tb.Helper()
 	var all []RawRequest
@@ -55,7 +57,8 @@ func AuthorizationValues(tb testing.TB) []string {
 	return enough(tb, "Authorization", collect(tb, func(r RawRequest) []string { return r.header("Authorization") }))
 }
 
-// Forms returns the distinct queries and bodies, and each of their parameters alone.
+// Forms returns the distinct queries and bodies, and each of their parameters
+// alone.
 func Forms(tb testing.TB) []string {
 	tb.Helper()
 	return enough(tb, "form", collect(tb, func(r RawRequest) []string {
@@ -71,8 +74,9 @@ func JWTs(tb testing.TB) []string {
 	return enough(tb, "JWT", collect(tb, RawRequest.bearers))
 }
 
-// Restrictions returns the distinct texts of the consumers' restrictions, then the other JSON of the recording:
-// grants, and the headers and claims of bearer tokens.
+// Restrictions returns the distinct texts of the consumers' restrictions, then
+// the other JSON of the recording: grants, and the headers and claims of bearer
+// tokens.
 func Restrictions(tb testing.TB) []string {
 	tb.Helper()
 	var fixtures struct {

@@ -58,7 +58,8 @@ func splitURL(rawURL string) (uri, query string, err error) {
 	return scheme + "://" + host + path, query, nil
 }
 
-// appendForm appends the parameters of a query or form (section 3.4.1.3.1), decoded.
+// appendForm appends the parameters of a query or form (section 3.4.1.3.1),
+// decoded.
 func appendForm(params []param, text string) ([]param, error) {
 	for pair := range strings.SplitSeq(text, "&") {
 		if pair == "" {
@@ -77,7 +78,8 @@ func appendForm(params []param, text string) ([]param, error) {
 	return params, nil
 }
 
-// normalize is section 3.4.1.3.2: encoded, sorted by name and then by value, as bytes.
+// normalize is section 3.4.1.3.2: encoded, sorted by name and then by value, as
+// bytes.
 func normalize(params []param) string {
 	encoded := make([]param, len(params))
 	for i, p := range params {
@@ -96,7 +98,8 @@ func normalize(params []param) string {
 	return strings.Join(pairs, "&")
 }
 
-// Escape is the percent-encoding of RFC 5849 section 3.6, which neither of package net/url is.
+// Escape is the percent-encoding of RFC 5849 section 3.6, which neither of
+// package net/url is.
 func Escape(s string) string {
 	const digits = "0123456789ABCDEF"
 	out := make([]byte, 0, len(s))

@@ -1,5 +1,6 @@
-// Package sign signs requests as a client does: OAuth 1.0a with HMAC-SHA1 or RSA-SHA1 (RFC 5849), and JWTs with
-// RS256 (RFC 7519). It shares no code with the validator, so that each can find the other's mistakes.
+// Package sign signs requests as a client does: OAuth 1.0a with HMAC-SHA1 or
+// RSA-SHA1 (RFC 5849), and JWTs with RS256 (RFC 7519). It shares no code with
+// the validator, so that each can find the other's mistakes.
 package sign
 
 import (
@@ -20,24 +21,25 @@ import (
 	"time"
 )
 
-// Credentials are what an app signs an OAuth 1.0a request with. The secrets are those that MediaWiki handed
-// out, not those in its tables.
+// Credentials are what an app signs an OAuth 1.0a request with. The secrets are
+// those that MediaWiki handed out, not those in its tables.
 type Credentials struct {
 	ConsumerKey, ConsumerSecret string
 	Token, TokenSecret          string          // empty Token: none is sent, as in the first step of the handshake
 	RSAKey                      *rsa.PrivateKey // not nil: RSA-SHA1, and the secrets are not used
 }
 
-// Options are what a request's signature depends on beside the request and the credentials. The zero value
-// makes a fresh nonce and timestamp.
+// Options are what the signature of a request depends on, apart from the
+// request and the credentials. The zero value makes a fresh nonce and timestamp.
 type Options struct {
 	Nonce     string
 	Timestamp string // Unix seconds
 	Realm     string // empty: none is sent
 }
 
-// Header returns the value of the Authorization header that signs the request. Form is the request's body if,
-// and only if, its type is application/x-www-form-urlencoded.
+// Header returns the value of the Authorization header that signs the request.
+// Form is the request's body if, and only if, its type is
+// application/x-www-form-urlencoded.
 func Header(c Credentials, method, rawURL string, form []byte, o Options) (string, error) {
 	if c.ConsumerKey == "" {
 		return "", errors.New("no consumer key")
@@ -103,8 +105,9 @@ func (c Credentials) signature(base string) (string, error) {
 	return base64.StdEncoding.EncodeToString(raw), nil
 }
 
-// Secret returns the secret that MediaWiki hands out for one in its tables: HMAC-SHA1 under the site key, in
-// hexadecimal. Without a site key it is the stored one.
+// Secret returns the secret that MediaWiki hands out for one in its tables:
+// HMAC-SHA1 under the site key, in hexadecimal. Without a site key it is the
+// stored one.
 func Secret(siteKey, stored string) string {
 	if siteKey == "" {
 		return stored

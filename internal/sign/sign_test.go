@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// wikiApp is the app of the MediaWiki vectors: the effective secrets under the site key of the vectors.
+// wikiApp is the app of the MediaWiki vectors: the effective secrets under the
+// site key of the vectors.
 var wikiApp = Credentials{
 	ConsumerKey:    strings.Repeat("1", 32),
 	ConsumerSecret: "e995833b7565374d6bed17414a49fb56811884fc",

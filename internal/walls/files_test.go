@@ -15,7 +15,7 @@ import (
 
 const root = "../.."
 
-// maxLines keeps a file one room: what does not fit is two.
+// maxLines bounds a file, because a longer one has more than one subject.
 const maxLines = 450
 
 func TestGoFiles(t *testing.T) {
@@ -43,7 +43,7 @@ func TestGoFiles(t *testing.T) {
 			return err
 		}
 		if lines := bytes.Count(text, []byte("\n")); lines > maxLines {
-			t.Errorf("%s: %d lines, want at most %d: is it one room or two?", name, lines, maxLines)
+			t.Errorf("%s: %d lines, want at most %d: does it have one subject or two?", name, lines, maxLines)
 		}
 		for _, rule := range rules {
 			if found := rule.pattern.Find(text); found != nil {
@@ -60,8 +60,8 @@ func TestGoFiles(t *testing.T) {
 	}
 }
 
-// builder is xcaddy's Builder document. The package itself is not imported: it would be a dependency of every
-// build for the sake of a test.
+// builder is xcaddy's Builder document. The package itself is not imported: it
+// would be a dependency of every build for the sake of a test.
 type builder struct {
 	OS           string       `json:"os"`
 	Arch         string       `json:"arch"`
@@ -109,7 +109,7 @@ func TestXcaddyDocument(t *testing.T) {
 		t.Errorf("plugins = %v, want %s alone", b.Plugins, module)
 	}
 	if len(b.Replacements) != 0 {
-		t.Errorf("replacements = %v: nobody else's build has them", b.Replacements)
+		t.Errorf("replacements = %v: other builds do not have them", b.Replacements)
 	}
 }
 
@@ -146,7 +146,8 @@ func caddyVersion(t *testing.T) string {
 	return ""
 }
 
-// TestGoModIsWhatXcaddySees: xcaddy builds in a module of its own, where replace and exclude of a plugin are ignored.
+// TestGoModIsWhatXcaddySees: xcaddy builds in a module of its own, where
+// replace and exclude of a plugin are ignored.
 func TestGoModIsWhatXcaddySees(t *testing.T) {
 	m := readGoMod(t)
 	if len(m.Require) == 0 {

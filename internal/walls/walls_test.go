@@ -1,4 +1,5 @@
-// Package walls tests what holds for the whole module: who may import whom, and what its files look like.
+// Package walls tests what holds for the whole module: which package may import
+// which, and what its files look like.
 package walls
 
 import (
@@ -47,7 +48,7 @@ var packages = sync.OnceValues(func() (map[string]pkg, error) {
 	}
 })
 
-// wall is one sentence of the house about imports.
+// wall is one rule about imports.
 type wall struct {
 	name    string
 	of      string   // packages that it binds: paths in the module; "x/..." is x and all below it
@@ -86,7 +87,7 @@ var walls = []wall{
 	{
 		name: "validator does not log", of: "validator/...", direct: true,
 		forbid:  []string{"log", "log/slog/..."},
-		because: "the core returns what it found out; a logger beside secrets is a leak that waits",
+		because: "the core returns what it found out; a logger next to secrets leaks them one day",
 	},
 	{
 		name: "cache knows neither store nor Caddy", of: "cache/...",
@@ -179,7 +180,8 @@ func (w wall) breaches(list map[string]pkg, p pkg) (found []string) {
 	return found
 }
 
-// TestWallsCanBeBreached holds each wall against a package that does what it forbids.
+// TestWallsCanBeBreached holds each wall against a package that does what it
+// forbids.
 func TestWallsCanBeBreached(t *testing.T) {
 	for _, w := range walls {
 		for _, forbidden := range w.forbid {
@@ -200,14 +202,15 @@ func TestWallsCanBeBreached(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The list sees through imports of imports: the binary with the demonstration holds SQLite.
+	// The list sees through imports of imports: the binary with the
+	// demonstration holds SQLite.
 	if deps := list[module+"/cmd/caddy"].Deps; !slices.Contains(deps, "modernc.org/sqlite") {
 		t.Error("cmd/caddy does not hold modernc.org/sqlite, or go list does not say so")
 	}
 }
 
-// TestTestsReachTheShellThroughTheFrontDoor holds tests to the same wall: those of other packages drive Caddy
-// with the module registered, as a user does.
+// TestTestsReachTheShellThroughTheFrontDoor holds tests to the same wall: those
+// of other packages drive Caddy with the module registered, as a user does.
 func TestTestsReachTheShellThroughTheFrontDoor(t *testing.T) {
 	list, err := packages()
 	if err != nil {
@@ -221,7 +224,7 @@ func TestTestsReachTheShellThroughTheFrontDoor(t *testing.T) {
 	}
 }
 
-// within says whether an import path is what a pattern names.
+// within reports whether an import path matches a pattern.
 func within(importPath, pattern string) bool {
 	if tree, found := strings.CutSuffix(pattern, "/..."); found {
 		return importPath == tree || strings.HasPrefix(importPath, tree+"/")

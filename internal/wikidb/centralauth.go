@@ -47,7 +47,8 @@ var (
 	}
 )
 
-// Those that are otherwise in 1.35: a word says who is hidden, and memberships of global groups do not end.
+// Those that are otherwise in 1.35: a word says who is hidden, and memberships
+// of global groups do not end.
 var (
 	globalUsers135  = globalUsers.with("gu_hidden_level", column{name: "gu_hidden", kind: bytes255})
 	globalGroups135 = globalGroups.with("gug_expiry")
@@ -60,7 +61,7 @@ func (t table) with(name string, others ...column) table {
 	return t
 }
 
-// isCentral says whether the table is one of CentralAuth's.
+// isCentral reports whether the table is one of CentralAuth's.
 func (t table) isCentral() bool {
 	return t.name == globalUsers.name || t.name == attachments.name || t.name == globalGroups.name
 }

@@ -27,8 +27,8 @@ type DB struct {
 	Central string // database of CentralAuth's tables, which then have no prefix, likewise
 }
 
-// Row is a row of one of the tables: a Consumer, Acceptance, Token, User, Group or Block,
-// or a GlobalUser, Attachment or GlobalGroup of CentralAuth's.
+// Row is a row of one of the tables: a Consumer, Acceptance, Token, User, Group
+// or Block, or a GlobalUser, Attachment or GlobalGroup of CentralAuth's.
 type Row interface{ write(w *writer) }
 
 // Insert writes the rows: all of them, or none.
@@ -94,14 +94,16 @@ func (db DB) table(t table) string {
 	return name
 }
 
-// RandomHex is n random bytes in hexadecimal: MediaWiki's keys, tokens and secrets have 16, its jti 40.
+// RandomHex is n random bytes in hexadecimal: MediaWiki's keys, tokens and
+// secrets have 16, its jti 40.
 func RandomHex(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // it never fails
 	return hex.EncodeToString(b)
 }
 
-// Consumer is a row of oauth_registered_consumer. NewConsumer makes an ordinary one.
+// Consumer is a row of oauth_registered_consumer. NewConsumer makes an ordinary
+// one.
 type Consumer struct {
 	ID           uint64
 	Key          string
@@ -118,7 +120,8 @@ type Consumer struct {
 	Version      int // of OAuth
 }
 
-// NewConsumer is an approved OAuth 1 consumer with a random key and secret that may be used everywhere.
+// NewConsumer is an approved OAuth 1 consumer with a random key and secret that
+// may be used everywhere.
 func NewConsumer(id, owner uint64) Consumer {
 	return Consumer{
 		ID: id, Key: RandomHex(16), Name: fmt.Sprintf("App %d", id), OwnerID: owner, Wiki: "*",
@@ -156,7 +159,8 @@ type Acceptance struct {
 	Version    int    // of OAuth
 }
 
-// NewAcceptance is the user's authorization of all that the consumer asks for, with a random token and secret.
+// NewAcceptance is the user's authorization of all that the consumer asks for,
+// with a random token and secret.
 func NewAcceptance(id uint64, c Consumer, user uint64) Acceptance {
 	return Acceptance{
 		ID: id, Wiki: c.Wiki, UserID: user, ConsumerID: c.ID, Token: RandomHex(16), Secret: RandomHex(16),
@@ -172,7 +176,8 @@ func (a Acceptance) write(w *writer) {
 	})
 }
 
-// Token is a row of oauth2_access_tokens. It does not expire by itself: the JWT does.
+// Token is a row of oauth2_access_tokens. It does not expire by itself: the JWT
+// does.
 type Token struct {
 	Identifier   string // jti
 	AcceptanceID uint64
@@ -224,7 +229,8 @@ func (g Group) write(w *writer) {
 	w.insert(groups, values{"ug_user": g.UserID, "ug_group": g.Name, "ug_expiry": expires})
 }
 
-// Block is a block of a user: a row of ipblocks, or of block and block_target, by the release.
+// Block is a block of a user: a row of ipblocks, or of block and block_target,
+// by the release.
 type Block struct {
 	UserID  uint64
 	Name    string // of the user

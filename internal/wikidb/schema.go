@@ -1,6 +1,7 @@
-// Package wikidb makes the tables of a wiki that the gateway reads, and fills them: for tests and for the
-// demonstration. Table and column names, types and indexes are MediaWiki's; the definitions are ours, and leave
-// out what the gateway has no use for, such as passwords.
+// Package wikidb makes the tables of a wiki that the gateway reads, and fills
+// them: for tests and for the demonstration. Table and column names, types and
+// indexes are MediaWiki's; the definitions are ours, and leave out what the
+// gateway has no use for, such as passwords.
 package wikidb
 
 import (
@@ -183,7 +184,8 @@ var ipblocks = table{
 	indexes: []index{{"ipb_address,ipb_user,ipb_auto", true}, {"ipb_user", false}, {"ipb_expiry", false}},
 }
 
-// blocks and blockTargets hold the blocks from 1.43 on; one target may have several.
+// blocks and blockTargets hold the blocks from 1.43 on; one target may have
+// several.
 var blocks = table{
 	name: "block",
 	columns: []column{
@@ -211,7 +213,8 @@ var blockTargets = table{
 	indexes: []index{{"bt_user", false}},
 }
 
-// NewBlocks says whether the release keeps blocks in block and block_target rather than in ipblocks.
+// NewBlocks reports whether the release keeps blocks in block and block_target
+// rather than in ipblocks.
 func NewBlocks(release validator.Release) bool { return release >= 43 }
 
 func wikiTables(release validator.Release) []table {
@@ -234,7 +237,8 @@ func OAuthSchema(driver string, release validator.Release, prefix string) []stri
 	return define(driver, nil, prefix, consumers, acceptances, tokens)
 }
 
-// WikiSchema are the statements that make the tables of a wiki without those of the OAuth extension.
+// WikiSchema are the statements that make the tables of a wiki without those of
+// the OAuth extension.
 func WikiSchema(driver string, release validator.Release, prefix string) []string {
 	return define(driver, nil, prefix, wikiTables(release)...)
 }

@@ -18,7 +18,8 @@ type Seen struct {
 	Body            []byte
 }
 
-// Backend is a server that records what it is sent, over HTTP/1.1 and unencrypted HTTP/2.
+// Backend is a server that records what it is sent, over HTTP/1.1 and
+// unencrypted HTTP/2.
 type Backend struct {
 	Addr string
 
@@ -30,8 +31,8 @@ type Backend struct {
 // seenHeader marks answers of the backend.
 const seenHeader = "X-Backend-Saw"
 
-// newBackend starts a backend. With a handler, that one answers; it reads the body itself. Without, the answer is
-// what was seen, as JSON.
+// newBackend starts a backend. With a handler, that one answers; it reads the
+// body itself. Without, the answer is what was seen, as JSON.
 func newBackend(tb testing.TB, handler http.Handler) *Backend {
 	tb.Helper()
 	b := new(Backend)
@@ -75,7 +76,8 @@ func (b *Backend) Seen() []Seen {
 	return seen
 }
 
-// Raw are the bytes that the backend was sent since the last call, on all connections.
+// Raw are the bytes that the backend was sent since the last call, on all
+// connections.
 func (b *Backend) Raw() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

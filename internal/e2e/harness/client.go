@@ -27,8 +27,8 @@ type Answer struct {
 	Reason string // of a refusal
 }
 
-// Identity is the value of an identity header that the backend was sent; "" also when there was none, or when the
-// request never reached the backend.
+// Identity is the value of an identity header that the backend was sent; ""
+// also when there was none, or when the request never reached the backend.
 func (a *Answer) Identity(suffix string) string {
 	if a.Seen == nil {
 		return ""
@@ -36,8 +36,8 @@ func (a *Answer) Identity(suffix string) string {
 	return a.Seen.Header.Get("X-OAuth-" + suffix)
 }
 
-// Want says what is wrong with an answer that is not the one that a test wants: "ok" is a pass to the backend,
-// any other a reason.
+// Want says what is wrong with an answer that is not the one that a test wants:
+// "ok" is a pass to the backend, any other a reason.
 func (a *Answer) Want(tb testing.TB, reason string) {
 	tb.Helper()
 	switch {
@@ -48,7 +48,8 @@ func (a *Answer) Want(tb testing.TB, reason string) {
 	}
 }
 
-// dial tries again for a while when nobody listens: between two configurations a connection can be refused.
+// dial tries again for a while if no listener is there, because between two
+// configurations a connection can be refused.
 func dial(ctx context.Context, network, addr string) (conn net.Conn, err error) {
 	for range 50 {
 		if conn, err = new(net.Dialer).DialContext(ctx, network, addr); !errors.Is(err, syscall.ECONNREFUSED) {
@@ -72,7 +73,8 @@ func newClient() *http.Client {
 // URL is a URL of the site.
 func (g *Gateway) URL(target string) string { return "http://" + g.HTTP + target }
 
-// Request makes a request. Headers are name and value in turn; a body of type form says so in a Content-Type.
+// Request makes a request. Headers are name and value in turn; a body of type
+// form says so in a Content-Type.
 func (g *Gateway) Request(tb testing.TB, method, url, body string, headers ...string) *http.Request {
 	tb.Helper()
 	r, err := http.NewRequestWithContext(tb.Context(), method, url, strings.NewReader(body))
@@ -107,7 +109,8 @@ func (g *Gateway) Try(r *http.Request) (*Answer, error) {
 	return ReadAnswer(response)
 }
 
-// Get sends a GET of a target of the site, with an Authorization unless it is empty, and further headers.
+// Get sends a GET of a target of the site, with an Authorization unless it is
+// empty, and further headers.
 func (g *Gateway) Get(tb testing.TB, target, authorization string, headers ...string) *Answer {
 	tb.Helper()
 	r := g.Request(tb, http.MethodGet, g.URL(target), "", headers...)
@@ -123,7 +126,8 @@ func (g *Gateway) Signed(tb testing.TB, app App, target string) *Answer {
 	return g.Get(tb, target, Sign(tb, app, http.MethodGet, g.URL(target), ""))
 }
 
-// Sign is a fresh Authorization value of OAuth 1. The form is empty for a body that is none.
+// Sign is a fresh Authorization value of OAuth 1. The form is empty for a body
+// that is none.
 func Sign(tb testing.TB, app App, method, url, form string) string {
 	tb.Helper()
 	value, err := sign.Header(app.Credentials, method, url, []byte(form), sign.Options{})
@@ -153,8 +157,8 @@ func ReadAnswer(response *http.Response) (*Answer, error) {
 	return a, err
 }
 
-// Send writes bytes to the site as they are and reads one answer. The method is that of the request, which says
-// whether the answer has a body.
+// Send writes bytes to the site as they are and reads one answer. The method is
+// that of the request, which reports whether the answer has a body.
 func (g *Gateway) Send(tb testing.TB, method, raw string) *Answer {
 	tb.Helper()
 	return g.SendTo(tb, g.HTTP, method, raw)
@@ -187,8 +191,8 @@ func send(ctx context.Context, addr, method, raw string) (*Answer, error) {
 	return ReadAnswer(response)
 }
 
-// Raw puts a request together: the request line, header lines, an empty line and the body. A Host line is added
-// unless there is one.
+// Raw puts a request together: the request line, header lines, an empty line
+// and the body. A Host line is added unless there is one.
 func (g *Gateway) Raw(line string, headers []string, body string) string {
 	var b bytes.Buffer
 	b.WriteString(line + " HTTP/1.1\r\n")
@@ -206,8 +210,9 @@ func (g *Gateway) Raw(line string, headers []string, body string) string {
 	return b.String()
 }
 
-// Throw writes bytes to the site as they are, and does not wait long for an answer: the bytes may be no whole
-// request. An error is only one of the connection.
+// Throw writes bytes to the site as they are, and does not wait long for an
+// answer, because the bytes may be a part of a request. It returns only errors
+// of the connection.
 func (g *Gateway) Throw(raw string) error {
 	conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", g.HTTP)
 	if err != nil {

@@ -23,13 +23,14 @@ import (
 type Options struct {
 	Wiki     *Wiki        // default: a new one of release 1.39
 	Backend  http.Handler // default: answers with what it was sent
-	Settings []string     // lines of the directive, in place of those of the wiki or beside them
+	Settings []string     // lines of the directive, in place of those of the wiki or in addition
 
-	// Site is the body of the site. Within it, `import settings` stands for the lines of the directive, and
-	// `import backend` for the reverse_proxy. Default: DefaultSite.
+	// Site is the body of the site. Within it, `import settings` stands for the
+	// lines of the directive, and `import backend` for the reverse_proxy.
+	// Default: DefaultSite.
 	Site string
-	// Sites are further sites, whole. They import the same, and may have {$HTTP2}, a port, in their address,
-	// and {$BACKEND}, an address.
+	// Sites are further sites, whole. They import the same, and may have
+	// {$HTTP2}, a port, in their address, and {$BACKEND}, an address.
 	Sites   string
 	Servers string // further lines of the global option servers
 
@@ -84,8 +85,8 @@ func New(tb testing.TB, o Options) *Gateway {
 	return g
 }
 
-// Load loads the configuration with other lines of the directive, as a reload does. A configuration that does not
-// load leaves the old one running.
+// Load loads the configuration with other lines of the directive, as a reload
+// does. A configuration that does not load leaves the old one running.
 func (g *Gateway) Load(tb testing.TB, settings ...string) error {
 	tb.Helper()
 	g.Client.CloseIdleConnections() // Caddy closes those itself, perhaps just when one is used again
@@ -100,7 +101,8 @@ func load(caddyfile string) error {
 	if err := caddy.Load(config, true); err != nil {
 		return err
 	}
-	// The listeners of the configuration before close in the background, and what is in their queues with them.
+	// The listeners of the configuration before close in the background, and
+	// what is in their queues with them.
 	time.Sleep(50 * time.Millisecond)
 	return nil
 }
@@ -122,7 +124,8 @@ func (g *Gateway) caddyfile(tb testing.TB, settings ...string) string {
 	).Replace(frame)
 }
 
-// replaceAddress replaces what a test's own sites may hold: a Replacer does not look into what it has put in.
+// replaceAddress replaces what a test's own sites may hold: a Replacer does not
+// look into what it has put in.
 func (g *Gateway) replaceAddress(text string) string {
 	return strings.NewReplacer("{$HTTP2}", ports().second, "{$BACKEND}", g.Backend.Addr).Replace(text)
 }
@@ -168,7 +171,8 @@ http://:{$METRICS} {
 {$SITES}
 `
 
-// Log is everything that Caddy has logged, as JSON lines. It holds the access log too.
+// Log is everything that Caddy has logged, as JSON lines. It holds the access
+// log too.
 func (g *Gateway) Log(tb testing.TB) string {
 	tb.Helper()
 	text, err := os.ReadFile(g.log)
@@ -186,7 +190,8 @@ func (g *Gateway) Metrics(tb testing.TB) string {
 
 type portNumbers struct{ http, https, second, metrics string }
 
-// ports are free ones, chosen once: Caddy hands its sockets over from one configuration to the next.
+// ports are free ones, chosen once: Caddy hands its sockets over from one
+// configuration to the next.
 var ports = sync.OnceValue(func() portNumbers {
 	return portNumbers{freePort(), freePort(), freePort(), freePort()}
 })

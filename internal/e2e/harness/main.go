@@ -1,5 +1,6 @@
-// Package harness runs the whole house for end-to-end tests: a wiki in a real MariaDB, a backend that records what
-// it gets, and between them a real Caddy with the module, in this process.
+// Package harness runs the whole gateway for end-to-end tests: a wiki in a real
+// MariaDB, a backend that records what it gets, and between them a real Caddy
+// with the module, in this process.
 //
 // A package whose tests use it has this TestMain:
 //
@@ -18,11 +19,12 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 )
 
-// extendedConnect switches on the extended CONNECT of HTTP/2 (RFC 8441), which Go's server reads once, from the
-// environment, before main.
+// extendedConnect switches on the extended CONNECT of HTTP/2 (RFC 8441), which
+// Go's server reads once, from the environment, before main.
 const extendedConnect = "http2xconnect=1"
 
-// Main runs the tests, with Caddy's own files in a directory that goes with them, and then stops MariaDB.
+// Main runs the tests, with Caddy's own files in a directory that goes with
+// them, and then stops MariaDB.
 func Main(m *testing.M) {
 	if !strings.Contains(os.Getenv("GODEBUG"), extendedConnect) {
 		if err := runAgain(); err != nil {

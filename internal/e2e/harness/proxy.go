@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// Proxy stands between Caddy and the database, and can hold back what the database answers.
+// Proxy stands between Caddy and the database, and can hold back what the
+// database answers.
 type Proxy struct {
 	Addr string
 	Held chan struct{} // gets a value for each answer that begins to be held, as long as somebody listens
@@ -37,7 +38,7 @@ func newProxy(tb testing.TB, target string) *Proxy {
 		}
 	}()
 	tb.Cleanup(func() {
-		_ = l.Close() // nobody connects any more
+		_ = l.Close() // no connection is accepted any more
 		p.Release()
 		p.mu.Lock()
 		defer p.mu.Unlock()

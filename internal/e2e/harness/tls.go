@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// siteCert is the certificate of the site, signed by itself, for 127.0.0.1 and wiki.example.org.
+// siteCert is the certificate of the site, signed by itself, for 127.0.0.1 and
+// wiki.example.org.
 type siteCert struct {
 	certFile, keyFile string
 	roots             *x509.CertPool

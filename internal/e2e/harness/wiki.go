@@ -26,8 +26,8 @@ import (
 // WikiID is the id of every wiki here, unless a test says otherwise.
 const WikiID = "enwiki"
 
-// Wiki is a wiki in a database of its own, with users, apps and tokens, and a database user who may do what
-// docs/database.md grants and nothing else.
+// Wiki is a wiki in a database of its own, with users, apps and tokens, and a
+// database user who may do what docs/database.md grants and nothing else.
 type Wiki struct {
 	storetest.Wiki
 	SiteKey   string
@@ -132,8 +132,8 @@ func nextID() uint64 {
 	return numbers.last
 }
 
-// NewApp registers an app, as the test changes it, and has the user accept it. A user 0 accepts nothing: a client
-// of OAuth 2 acts for itself then.
+// NewApp registers an app, as the test changes it, and has the user accept it.
+// A user 0 accepts nothing: a client of OAuth 2 acts for itself then.
 func (w *Wiki) NewApp(tb testing.TB, user wikidb.User, change func(*wikidb.Consumer)) App {
 	tb.Helper()
 	c := wikidb.NewConsumer(nextID(), 99)
@@ -210,8 +210,9 @@ func (w *Wiki) Through(tb testing.TB) *Proxy {
 	return p
 }
 
-// Settings are the lines of a directive for this wiki, with the given ones in place of those of the same name, or
-// beside them. Secrets stand in files, as in the manual.
+// Settings are the lines of a directive for this wiki, with the given ones in
+// place of those of the same name, or in addition to them. Secrets stand in
+// files, as in the manual.
 func (w *Wiki) Settings(tb testing.TB, changed ...string) string {
 	tb.Helper()
 	dir := tb.TempDir()
