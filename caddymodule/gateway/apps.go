@@ -22,35 +22,27 @@ func (h *Handler) readConsumer(line *caddyfile.Dispenser) error {
 		return line.Err("consumer takes one key and a block")
 	}
 	c := Consumer{Key: args[0]}
-	wrong := wrap(line, checkConsumerKey(c.Key))
+	wrong := grammar.Wrap(line, checkConsumerKey(c.Key))
 	for _, other := range h.Consumers {
 		if other.Key == c.Key {
 			wrong = line.Errf("consumer %s is given more than once", grammar.Shown(c.Key))
 		}
 	}
-	err := readBlock(line, map[string]subdirective{
-		"id":            number(&c.ID),
-		"name":          text(&c.Name, nil),
-		"version":       text(&c.Version, nil),
-		"owner":         number(&c.Owner),
-		"oauth_version": number(&c.OAuthVersion),
-		"grants":        texts(&c.Grants),
-		"secret_key":    secret(&c.SecretKey),
-		"rsa_key":       secret(&c.RSAKey),
-		"wiki":          text(&c.Wiki, checkConsumerWiki),
-		"restrictions":  text(&c.Restrictions, nil),
-		"owner_only":    present(&c.OwnerOnly),
+	err := grammar.ReadBlock(line, map[string]grammar.Subdirective{
+		"id":            grammar.Number(&c.ID),
+		"name":          grammar.Text(&c.Name, nil),
+		"version":       grammar.Text(&c.Version, nil),
+		"owner":         grammar.Number(&c.Owner),
+		"oauth_version": grammar.Number(&c.OAuthVersion),
+		"grants":        grammar.Texts(&c.Grants),
+		"secret_key":    grammar.Secret(&c.SecretKey),
+		"rsa_key":       grammar.Secret(&c.RSAKey),
+		"wiki":          grammar.Text(&c.Wiki, checkConsumerWiki),
+		"restrictions":  grammar.Text(&c.Restrictions, nil),
+		"owner_only":    grammar.Flag(&c.OwnerOnly),
 	})
 	h.Consumers = append(h.Consumers, c)
 	return errors.Join(wrong, err)
-}
-
-// present is a subdirective that is there or not.
-func present(to *bool) subdirective {
-	return func(line *caddyfile.Dispenser) error {
-		*to = true
-		return noMore(line)
-	}
 }
 
 func checkConsumerKey(key string) error {

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -27,7 +28,7 @@ func BenchmarkShell(b *testing.B) {
 	}{{"pass", allow()}, {"refuse", deny(validator.BadSignature)}} {
 		b.Run(bench.name, func(b *testing.B) {
 			s := newShell(b, &Handler{}, bench.decision)
-			s.log = newRefusalLog(zap.NewNop())
+			s.log = outcome.NewLog(zap.NewNop())
 			s.core.verify = func(validator.Request) validator.Decision { s.core.asked = s.core.asked[:0]; return bench.decision }
 			sent := http.Header{
 				"Accept": {"*/*"}, "Connection": {"keep-alive"}, "User-Agent": {"bench"}, "Authorization": {"Bearer x"}, "Accept-Encoding": {"gzip"},

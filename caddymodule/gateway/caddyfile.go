@@ -105,39 +105,36 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		mistakes = append(mistakes, d.Errf("oauth takes no argument but a matcher: unexpected %s", grammar.Named(d.Val())))
 		d.RemainingArgs()
 	}
-	return errors.Join(append(mistakes, readBlock(d, h.subdirectives()))...)
+	return errors.Join(append(mistakes, grammar.ReadBlock(d, h.subdirectives(), "require", "consumer"))...)
 }
 
-// subdirective reads the rest of one line and of the block that it opens.
-type subdirective func(line *caddyfile.Dispenser) error
-
-func (h *Handler) subdirectives() map[string]subdirective {
-	return map[string]subdirective{
+func (h *Handler) subdirectives() map[string]grammar.Subdirective {
+	return map[string]grammar.Subdirective{
 		"store":                h.readStore,
 		"wiki":                 h.readWiki,
 		"users":                h.readUsers,
-		"mediawiki":            text(&h.MediaWiki, checkRelease),
-		"rules":                choice(&h.Rules, rulesChoice),
-		"secret_key":           secret(&h.SecretKey),
-		"public_key":           texts(&h.PublicKey),
-		"base_url":             text(&h.BaseURL, checkBaseURL),
-		"mode":                 choice(&h.Mode, modeChoice),
+		"mediawiki":            grammar.Text(&h.MediaWiki, checkRelease),
+		"rules":                grammar.Choice(&h.Rules, rulesChoice),
+		"secret_key":           grammar.Secret(&h.SecretKey),
+		"public_key":           grammar.Texts(&h.PublicKey),
+		"base_url":             grammar.Text(&h.BaseURL, checkBaseURL),
+		"mode":                 grammar.Choice(&h.Mode, modeChoice),
 		"consumer":             h.readConsumer,
 		"require":              h.readRequire,
-		"block_disables_login": choice((*string)(&h.BlockDisablesLogin), blocksChoice),
-		"timestamp_window":     duration(&h.TimestampWindow),
-		"clock_skew":           durationOrZero(&h.ClockSkew),
-		"max_form_size":        size(&h.MaxFormSize),
-		"max_body_size":        size(&h.MaxBodySize),
+		"block_disables_login": grammar.Choice((*string)(&h.BlockDisablesLogin), blocksChoice),
+		"timestamp_window":     grammar.Duration(&h.TimestampWindow),
+		"clock_skew":           grammar.DurationOrZero(&h.ClockSkew),
+		"max_form_size":        grammar.Size(&h.MaxFormSize),
+		"max_body_size":        grammar.Size(&h.MaxBodySize),
 		"handshake":            h.readHandshake,
-		"trusted_peer":         choice(&h.TrustedPeer, peerChoice),
+		"trusted_peer":         grammar.Choice(&h.TrustedPeer, peerChoice),
 		"cors_preflight":       h.readPreflight,
-		"credentials":          choice(&h.Credentials, credentialsChoice),
+		"credentials":          grammar.Choice(&h.Credentials, credentialsChoice),
 		"cache":                h.readCache,
 		"nonces":               h.readNonces,
-		"headers":              text(&h.Headers, checkPrefix),
-		"errors":               choice(&h.Errors, errorsChoice),
-		"realm":                text(&h.Realm, checkRealm),
+		"headers":              grammar.Text(&h.Headers, checkPrefix),
+		"errors":               grammar.Choice(&h.Errors, errorsChoice),
+		"realm":                grammar.Text(&h.Realm, checkRealm),
 	}
 }
 
@@ -151,28 +148,28 @@ func (h *Handler) readStore(line *caddyfile.Dispenser) error {
 		mistakes = append(mistakes, line.Err("store takes a driver and a DSN"))
 	default:
 		s.Driver, s.DSN = args[0], args[1]
-		if err := driverChoice.check(s.Driver); err != nil {
+		if err := driverChoice.Check(s.Driver); err != nil {
 			mistakes = append(mistakes, line.WrapErr(err))
 		}
 	}
-	return errors.Join(append(mistakes, readBlock(line, map[string]subdirective{
-		"replica":           texts(&s.Replicas),
-		"table_prefix":      text(&s.TablePrefix, checkDatabase("table_prefix")),
-		"oauth_database":    text(&s.OAuthDatabase, checkDatabase("oauth_database")),
+	return errors.Join(append(mistakes, grammar.ReadBlock(line, map[string]grammar.Subdirective{
+		"replica":           grammar.Texts(&s.Replicas),
+		"table_prefix":      grammar.Text(&s.TablePrefix, checkDatabase("table_prefix")),
+		"oauth_database":    grammar.Text(&s.OAuthDatabase, checkDatabase("oauth_database")),
 		"tls":               s.readTLS,
-		"query_timeout":     duration(&s.QueryTimeout),
-		"max_open_conns":    number(&s.MaxOpenConns),
-		"conn_max_lifetime": duration(&s.ConnMaxLifetime),
+		"query_timeout":     grammar.Duration(&s.QueryTimeout),
+		"max_open_conns":    grammar.Number(&s.MaxOpenConns),
+		"conn_max_lifetime": grammar.Duration(&s.ConnMaxLifetime),
 	}))...)
 }
 
 func (s *Store) readTLS(line *caddyfile.Dispenser) error {
 	s.TLS = new(TLS)
-	return errors.Join(noMoreArgs(line), readBlock(line, map[string]subdirective{
-		"ca":          text(&s.TLS.CA, nil),
-		"cert":        text(&s.TLS.Cert, nil),
-		"key":         text(&s.TLS.Key, nil),
-		"server_name": text(&s.TLS.ServerName, nil),
+	return errors.Join(grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
+		"ca":          grammar.Text(&s.TLS.CA, nil),
+		"cert":        grammar.Text(&s.TLS.Cert, nil),
+		"key":         grammar.Text(&s.TLS.Key, nil),
+		"server_name": grammar.Text(&s.TLS.ServerName, nil),
 	}))
 }
 
@@ -184,9 +181,9 @@ func (h *Handler) readWiki(line *caddyfile.Dispenser) error {
 	h.Wiki = args[0]
 	var wrong error
 	if !strings.Contains(h.Wiki, "{") {
-		wrong = wrap(line, checkWiki(h.Wiki))
+		wrong = grammar.Wrap(line, checkWiki(h.Wiki))
 	}
-	err := readLines(line, func(line *caddyfile.Dispenser) error {
+	err := grammar.ReadLines(line, func(line *caddyfile.Dispenser) error {
 		id := line.Val()
 		if _, twice := h.Wikis[id]; twice {
 			return line.Errf("wiki %s is given more than once", grammar.Shown(id))
@@ -196,21 +193,21 @@ func (h *Handler) readWiki(line *caddyfile.Dispenser) error {
 			h.Wikis = make(map[string]Wiki)
 		}
 		h.Wikis[id] = w
-		return errors.Join(wrap(line, checkWiki(id)), err)
+		return errors.Join(grammar.Wrap(line, checkWiki(id)), err)
 	})
 	if wrong == nil && err == nil {
-		wrong = wrap(line, checkFarm(h.Wiki, h.Wikis))
+		wrong = grammar.Wrap(line, checkFarm(h.Wiki, h.Wikis))
 	}
 	return errors.Join(wrong, err)
 }
 
 func readFarmWiki(line *caddyfile.Dispenser) (w Wiki, err error) {
-	err = errors.Join(noMoreArgs(line), readBlock(line, map[string]subdirective{
-		"database":     text(&w.Database, checkDatabase("database")),
-		"table_prefix": text(&w.TablePrefix, checkDatabase("table_prefix")),
-		"base_url":     text(&w.BaseURL, checkBaseURL),
-		"mediawiki":    text(&w.MediaWiki, checkRelease),
-		"dsn":          secret(&w.DSN),
+	err = errors.Join(grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
+		"database":     grammar.Text(&w.Database, checkDatabase("database")),
+		"table_prefix": grammar.Text(&w.TablePrefix, checkDatabase("table_prefix")),
+		"base_url":     grammar.Text(&w.BaseURL, checkBaseURL),
+		"mediawiki":    grammar.Text(&w.MediaWiki, checkRelease),
+		"dsn":          grammar.Secret(&w.DSN),
 	}))
 	return w, err
 }
@@ -222,19 +219,19 @@ func (h *Handler) readUsers(line *caddyfile.Dispenser) error {
 		return line.Err("users takes local or centralauth")
 	}
 	u.Source = line.Val()
-	if err := usersChoice.check(u.Source); err != nil {
+	if err := usersChoice.Check(u.Source); err != nil {
 		return line.WrapErr(err)
 	}
 	if u.Source == usersLocal {
-		return errors.Join(noMoreArgs(line), readBlock(line, map[string]subdirective{
-			"shared_ids": present(&u.SharedIDs),
+		return errors.Join(grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
+			"shared_ids": grammar.Flag(&u.SharedIDs),
 		}))
 	}
 	if line.NextArg() {
 		u.Database = line.Val()
 	}
-	return errors.Join(wrap(line, u.check()), noMoreArgs(line), readBlock(line, map[string]subdirective{
-		"dsn":        secret(&u.DSN),
+	return errors.Join(grammar.Wrap(line, u.check()), grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
+		"dsn":        grammar.Secret(&u.DSN),
 		"shared_ids": func(line *caddyfile.Dispenser) error { return line.WrapErr(errSharedCentralAuth) },
 	}))
 }
@@ -242,21 +239,21 @@ func (h *Handler) readUsers(line *caddyfile.Dispenser) error {
 func (h *Handler) readRequire(line *caddyfile.Dispenser) error {
 	args := line.RemainingArgs()
 	if len(args) < 2 {
-		return line.Errf("require takes %s, and at least one value", grammar.OneOf(kindChoice.built))
+		return line.Errf("require takes %s, and at least one value", grammar.OneOf(kindChoice.Built))
 	}
 	r := Requirement{Kind: args[0], Values: args[1:]}
 	h.Require = append(h.Require, r)
-	return errors.Join(wrap(line, r.check()), noBlock(line))
+	return errors.Join(grammar.Wrap(line, r.check()), grammar.NoBlock(line))
 }
 
 func (h *Handler) readCache(line *caddyfile.Dispenser) error {
 	c := new(Cache)
 	h.Cache = c
-	return errors.Join(noMoreArgs(line), readBlock(line, map[string]subdirective{
-		"size":         size(&c.Size),
-		"ttl":          duration(&c.TTL),
-		"negative_ttl": duration(&c.NegativeTTL),
-		"max_stale":    duration(&c.MaxStale),
+	return errors.Join(grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
+		"size":         grammar.Size(&c.Size),
+		"ttl":          grammar.Duration(&c.TTL),
+		"negative_ttl": grammar.Duration(&c.NegativeTTL),
+		"max_stale":    grammar.Duration(&c.MaxStale),
 	}))
 }
 
@@ -267,14 +264,14 @@ func (h *Handler) readNonces(line *caddyfile.Dispenser) error {
 		return line.Err("nonces takes memory")
 	}
 	n.Backend = line.Val()
-	if err := noncesChoice.check(n.Backend); err != nil {
+	if err := noncesChoice.Check(n.Backend); err != nil {
 		return line.WrapErr(err)
 	}
 	if !line.NextArg() {
-		return noBlock(line)
+		return grammar.NoBlock(line)
 	}
 	if line.Val() != "size" {
 		return line.Err("nonces memory: unknown argument: want size")
 	}
-	return size(&n.Size)(line)
+	return grammar.Size(&n.Size)(line)
 }

@@ -3,22 +3,11 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/grammar"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
-
-// choices are the words that one setting can be; the first is its default.
-type choices struct {
-	setting string
-	built   []string
-	later   []string // part of the grammar, but not built yet
-	// unquoted says that a wrong word is not told: it may be a DSN or URL with its password, out of place.
-	unquoted bool
-}
 
 const (
 	modeRequired = "required"
@@ -55,17 +44,17 @@ const (
 )
 
 var (
-	driverChoice      = choices{setting: "store", built: []string{"mysql", sqlite}, unquoted: true}
-	usersChoice       = choices{setting: "users", built: []string{usersLocal, usersCentralAuth}}
-	rulesChoice       = choices{setting: "rules", built: []string{rulesStandard, rulesMediaWiki}}
-	modeChoice        = choices{setting: "mode", built: []string{modeRequired, modeOptional, modeStrip}, later: []string{"observe"}}
-	peerChoice        = choices{setting: "trusted_peer", built: []string{peerProxy, peerClient}}
-	preflightChoice   = choices{setting: "cors_preflight", built: []string{preflightCheck, preflightAnswer, preflightPass}}
-	credentialsChoice = choices{setting: "credentials", built: []string{credentialsKeep, credentialsStrip}}
-	noncesChoice      = choices{setting: "nonces", built: []string{"memory"}, later: []string{"redis"}, unquoted: true}
-	errorsChoice      = choices{setting: "errors", built: []string{errorsProblem, errorsMediaWiki, errorsCaddy}}
-	blocksChoice      = choices{setting: "block_disables_login", built: []string{blocksOn, blocksSitewide, off}}
-	kindChoice        = choices{setting: "require", built: requirementWords()}
+	driverChoice      = grammar.Words{Setting: "store", Built: []string{"mysql", sqlite}, Unquoted: true}
+	usersChoice       = grammar.Words{Setting: "users", Built: []string{usersLocal, usersCentralAuth}}
+	rulesChoice       = grammar.Words{Setting: "rules", Built: []string{rulesStandard, rulesMediaWiki}}
+	modeChoice        = grammar.Words{Setting: "mode", Built: []string{modeRequired, modeOptional, modeStrip}, Later: []string{"observe"}}
+	peerChoice        = grammar.Words{Setting: "trusted_peer", Built: []string{peerProxy, peerClient}}
+	preflightChoice   = grammar.Words{Setting: "cors_preflight", Built: []string{preflightCheck, preflightAnswer, preflightPass}}
+	credentialsChoice = grammar.Words{Setting: "credentials", Built: []string{credentialsKeep, credentialsStrip}}
+	noncesChoice      = grammar.Words{Setting: "nonces", Built: []string{"memory"}, Later: []string{"redis"}, Unquoted: true}
+	errorsChoice      = grammar.Words{Setting: "errors", Built: []string{errorsProblem, errorsMediaWiki, errorsCaddy}}
+	blocksChoice      = grammar.Words{Setting: "block_disables_login", Built: []string{blocksOn, blocksSitewide, off}}
+	kindChoice        = grammar.Words{Setting: "require", Built: requirementWords()}
 )
 
 // requirementWords are the words of all kinds of requirements.
@@ -75,22 +64,6 @@ func requirementWords() (words []string) {
 	}
 	return words
 }
-
-// check says what is wrong with a word.
-func (c choices) check(word string) error {
-	switch {
-	case slices.Contains(c.built, word):
-		return nil
-	case slices.Contains(c.later, word):
-		return notBuilt(c.setting + " " + word)
-	case c.unquoted:
-		return fmt.Errorf("%s: unknown value: use %s", c.setting, grammar.OneOf(c.built))
-	default:
-		return fmt.Errorf("%s: unknown value%s: use %s", c.setting, grammar.After(" ", grammar.Quoted(word)), grammar.OneOf(c.built))
-	}
-}
-
-func notBuilt(what string) error { return fmt.Errorf("%s is not built yet", what) }
 
 func checkWiki(id string) error {
 	if !isName(id) {
@@ -139,7 +112,7 @@ func (u Users) check() error {
 }
 
 func (r Requirement) check() error {
-	if err := kindChoice.check(r.Kind); err != nil {
+	if err := kindChoice.Check(r.Kind); err != nil {
 		return err
 	}
 	if len(r.Values) == 0 {
@@ -212,18 +185,4 @@ func checkSecretKey(key string) error {
 		return errors.New("secret_key begins or ends with white space")
 	}
 	return nil
-}
-
-var sizeUnits = map[string]int64{
-	"": 1, "B": 1,
-	"kB": 1e3, "MB": 1e6, "GB": 1e9,
-	"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
-}
-
-// parseSize reads a positive number of bytes with its unit.
-func parseSize(s string) (int64, bool) {
-	digits := strings.TrimRight(s, "kKMGiB")
-	unit, known := sizeUnits[s[len(digits):]]
-	n, err := strconv.ParseUint(digits, 10, 32)
-	return int64(n) * unit, known && err == nil && n > 0
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/rs/cors"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/grammar"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/idheaders"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -26,19 +28,19 @@ func (h *Handler) readPreflight(line *caddyfile.Dispenser) error {
 		return line.Err("cors_preflight takes check, answer or pass")
 	}
 	h.CORSPreflight = line.Val()
-	if err := preflightChoice.check(h.CORSPreflight); err != nil {
+	if err := preflightChoice.Check(h.CORSPreflight); err != nil {
 		return line.WrapErr(err)
 	}
 	if h.CORSPreflight != preflightAnswer {
-		return noMore(line)
+		return grammar.NoMore(line)
 	}
 	c := new(CORS)
 	h.CORS = c
-	err := errors.Join(noMoreArgs(line), readBlock(line, map[string]subdirective{
-		"origins": texts(&c.Origins),
-		"methods": texts(&c.Methods),
-		"headers": texts(&c.Headers),
-		"max_age": duration(&c.MaxAge),
+	err := errors.Join(grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
+		"origins": grammar.Texts(&c.Origins),
+		"methods": grammar.Texts(&c.Methods),
+		"headers": grammar.Texts(&c.Headers),
+		"max_age": grammar.Duration(&c.MaxAge),
 	}))
 	if err != nil || slices.ContainsFunc(c.Origins, func(s string) bool { return strings.Contains(s, "{") }) {
 		return err // an origin with a placeholder can only be checked once that is known
@@ -164,9 +166,9 @@ func (h *Handler) preflight(w http.ResponseWriter, r *http.Request, wiki string)
 		d = validator.Decision{Verdict: validator.Deny, Reason: validator.PreflightRefused}
 	}
 	metrics.decided(&d)
-	remember(r, outcome{d, wiki, h.names.folded})
+	outcome.Publish(r, outcome.Outcome{Decision: d, Wiki: wiki, Prefix: h.names.Prefix()})
 	if !allowed {
-		h.log.refused(r, &d, wiki, h.explain)
+		h.log.Refused(r, &d, wiki, h.explain)
 		return h.refuse(w, r, &d, wiki)
 	}
 	maps.Copy(w.Header(), own)
@@ -246,11 +248,7 @@ var methodOverrides = []string{"x-http-method-override", "x-http-method", "x-met
 // stays, because frameworks read a method from it for POST alone.
 func barePreflight(r *http.Request) {
 	for name := range r.Header {
-		folded := []byte(name)
-		for i, c := range folded {
-			folded[i] = fold[c]
-		}
-		if slices.Contains(methodOverrides, string(folded)) {
+		if slices.Contains(methodOverrides, idheaders.Fold(name)) {
 			delete(r.Header, name)
 		}
 	}

@@ -31,7 +31,7 @@ func TestSettingsByMode(t *testing.T) {
 			t.Errorf("the table does not know %s", field.Name)
 			continue
 		}
-		for _, mode := range modeChoice.built {
+		for _, mode := range modeChoice.Built {
 			h := new(Handler)
 			setAny(reflect.ValueOf(h).Elem().Field(i))
 			var got []string
@@ -113,8 +113,8 @@ func TestRequireKinds(t *testing.T) {
 			t.Errorf("require %s became %v, %v", r.Kind, s.policy.Require, err)
 		}
 	}
-	for _, word := range append(kindChoice.built, "wiki", "") {
-		if r := (Requirement{Kind: word, Values: []string{"sysop"}}); (r.kind() == 0) != (kindChoice.check(word) != nil) {
+	for _, word := range append(kindChoice.Built, "wiki", "") {
+		if r := (Requirement{Kind: word, Values: []string{"sysop"}}); (r.kind() == 0) != (kindChoice.Check(word) != nil) {
 			t.Errorf("require %q is accepted without a kind", word)
 		}
 	}

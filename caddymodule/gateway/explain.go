@@ -23,6 +23,9 @@ func (h *Handler) explain(r *http.Request, d *validator.Decision, wiki string) [
 	return nil
 }
 
+// maxLoggedURL bounds a URL in a log, in bytes.
+const maxLoggedURL = 1024
+
 // signedParts returns what a signature that does not match was verified
 // against, and where scheme, host and path came from: wrong settings of a proxy
 // and wrong secrets look the same otherwise. The query is left out, because it

@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/grammar"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/sent"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikipath"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
@@ -43,7 +44,7 @@ const (
 	handshakePass   = "pass"
 )
 
-var handshakeChoice = choices{setting: "handshake", built: []string{handshakeVerify, handshakePass}}
+var handshakeChoice = grammar.Words{Setting: "handshake", Built: []string{handshakeVerify, handshakePass}}
 
 func (h *Handler) readHandshake(line *caddyfile.Dispenser) error {
 	s := new(Handshake)
@@ -52,21 +53,21 @@ func (h *Handler) readHandshake(line *caddyfile.Dispenser) error {
 		return line.Err("handshake takes verify or pass")
 	}
 	s.Mode = line.Val()
-	if err := handshakeChoice.check(s.Mode); err != nil {
+	if err := handshakeChoice.Check(s.Mode); err != nil {
 		return line.WrapErr(err)
 	}
-	return errors.Join(noMoreArgs(line), readBlock(line, map[string]subdirective{
-		"script_path":  text(&s.ScriptPath, wikipath.CheckScriptPath),
-		"article_path": text(&s.ArticlePath, wikipath.CheckArticlePath),
+	return errors.Join(grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
+		"script_path":  grammar.Text(&s.ScriptPath, wikipath.CheckScriptPath),
+		"article_path": grammar.Text(&s.ArticlePath, wikipath.CheckArticlePath),
 		"special_page": s.readSpecialPage,
-	}), wrap(line, s.check()))
+	}), grammar.Wrap(line, s.check()))
 }
 
 func (s *Handshake) readSpecialPage(line *caddyfile.Dispenser) error {
-	mistakes := []error{texts(&s.SpecialPage)(line)}
+	mistakes := []error{grammar.Texts(&s.SpecialPage)(line)}
 	for _, name := range s.SpecialPage {
 		if name != "" && !strings.Contains(name, "{") {
-			mistakes = append(mistakes, wrap(line, wikipath.CheckSpecialPage(name)))
+			mistakes = append(mistakes, grammar.Wrap(line, wikipath.CheckSpecialPage(name)))
 		}
 	}
 	return errors.Join(mistakes...)

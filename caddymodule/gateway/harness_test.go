@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
 	_ "github.com/caddy-mwoauth/caddy-mwoauth/store/sqlite"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
@@ -91,7 +92,7 @@ func newShell(tb testing.TB, h *Handler, d validator.Decision) *shell {
 	}
 	l.holders.Store(1)
 	h.lease.Store(l)
-	h.log = newRefusalLog(zap.New(zapcore.NewCore(
+	h.log = outcome.NewLog(zap.New(zapcore.NewCore(
 		zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(s.logs), zapcore.DebugLevel)))
 	s.next = func(w http.ResponseWriter, r *http.Request) error {
 		s.passed = r

@@ -69,12 +69,6 @@ func (w watched) Lookup(ctx context.Context, key validator.Key) (validator.Facts
 	return facts, err
 }
 
-// isMismatch says whether an error is one of tables that are not what they should be.
-func isMismatch(err error) bool {
-	_, mismatch := errors.AsType[*store.SchemaError](err)
-	return mismatch
-}
-
 // tell logs what the store says of its servers and tables. The store says each thing once.
 func (d *database) tell(e store.Event) {
 	log := d.log.Load()

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/idheaders"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -46,30 +47,6 @@ func TestIdentityHeaders(t *testing.T) {
 	}
 }
 
-func TestEncoding(t *testing.T) {
-	for in, want := range map[string]string{
-		"":                        "",
-		"Example user":            "Example user",
-		"Özdemir":                 "%C3%96zdemir",
-		"100%":                    "100%25",
-		"a,b":                     "a,b",
-		" a  b  ":                 "%20a  b%20%20",
-		"   ":                     "%20%20%20",
-		"a\r\nX-OAuth-User-Id: 1": "a%0D%0AX-OAuth-User-Id: 1",
-		"\x00\t\x7f\xff~":         "%00%09%7F%FF~",
-	} {
-		if got := encode(in); got != want {
-			t.Errorf("encode(%q) is %q, want %q", in, got, want)
-		}
-		if want := strings.ReplaceAll(want, ",", "%2C"); encodeList([]string{in}) != want {
-			t.Errorf("encodeList of %q is %q, want %q", in, encodeList([]string{in}), want)
-		}
-	}
-	if got := encodeList([]string{"a,sysop", " b", "c"}); got != "a%2Csysop,%20b,c" {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestIdentityTooLarge(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -105,9 +82,9 @@ func TestIdentityTooLarge(t *testing.T) {
 }
 
 func TestIdentityIsSetNotAdded(t *testing.T) {
-	n, d := newNames(defaultPrefix, true), allow()
+	n, d := idheaders.New(defaultPrefix, true), allow()
 	h := http.Header{"X-Oauth-User-Id": {"1"}}
-	if !n.setHeaders(h, &d) || len(h["X-Oauth-User-Id"]) != 1 || h.Get("X-OAuth-User-Id") != "42" {
+	if !n.Set(h, &d) || len(h["X-Oauth-User-Id"]) != 1 || h.Get("X-OAuth-User-Id") != "42" {
 		t.Errorf("X-OAuth-User-Id is %q", h["X-Oauth-User-Id"])
 	}
 }
@@ -134,7 +111,7 @@ func TestPages(t *testing.T) {
 		}
 	}
 	d := allow()
-	d.Identity.Pages = []string{strings.Repeat("a", maxIdentity)}
+	d.Identity.Pages = []string{strings.Repeat("a", idheaders.MaxSize)}
 	s := newShell(t, &Handler{}, d)
 	if response, _ := s.serve(t, get("/")); problemIn(t, response).Reason != "identity_too_large" {
 		t.Error("too many pages pass")

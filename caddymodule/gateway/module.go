@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
 )
 
 func init() {
@@ -169,7 +171,7 @@ type Handler struct {
 	settings
 	mistakes error // found by Provision, told by Validate
 	lease    atomic.Pointer[lease]
-	log      *refusalLog
+	log      *outcome.Log
 	logger   *zap.Logger
 }
 

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -157,7 +158,7 @@ func TestCleanupUnderLoad(t *testing.T) {
 	h := mustLoad(t, nil)
 	s := &shell{Handler: h}
 	s.next = func(http.ResponseWriter, *http.Request) error { return nil }
-	h.log = newRefusalLog(zap.NewNop())
+	h.log = outcome.NewLog(zap.NewNop())
 	l := h.lease.Load()
 	core := held{make(chan struct{}), make(chan struct{})}
 	l.verifiers = map[string]verifier{"enwiki": core}

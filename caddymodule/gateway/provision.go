@@ -3,13 +3,15 @@ package gateway
 import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
 )
 
 // Provision fills in the configuration and takes what it needs from the pools. It does not ask the database:
 // Caddy starts without it. What is wrong with the configuration is for Validate to say.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	log := ctx.Logger()
-	h.logger, h.log = log, newRefusalLog(log)
+	h.logger, h.log = log, outcome.NewLog(log)
 	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}

@@ -5,18 +5,19 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/sent"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // ServeHTTP lets a request pass to next with a proven identity, or refuses it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if h.mode == modeStrip && judged(r, h.names.folded) {
+	if h.mode == modeStrip && outcome.Decided(r, h.names.Prefix()) {
 		return next.ServeHTTP(w, r) // a site verifies some paths and strips all: what is there now is ours
 	}
 	// Identity headers that the client sent are removed, even if the request is
 	// refused later.
-	h.names.strip(r)
+	h.names.Strip(r)
 	if h.mode == modeStrip {
 		return next.ServeHTTP(w, r) // an answer that does not depend on the credential
 	}
@@ -33,19 +34,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		w = edited
 	}
 	d := h.decide(w, r, wiki)
-	if d.Verdict == validator.Allow && !h.names.setHeaders(r.Header, &d) {
+	if d.Verdict == validator.Allow && !h.names.Set(r.Header, &d) {
 		d.Verdict, d.Reason = validator.Deny, validator.IdentityTooLarge
 	}
 
 	metrics.decided(&d)
-	remember(r, outcome{d, wiki, h.names.folded})
+	outcome.Publish(r, outcome.Outcome{Decision: d, Wiki: wiki, Prefix: h.names.Prefix()})
 	switch d.Verdict {
 	case validator.Allow:
 		return h.pass(w, r, next, d.InQuery)
 	case validator.Anonymous:
 		return next.ServeHTTP(w, r)
 	default:
-		h.log.refused(r, &d, wiki, h.explain)
+		h.log.Refused(r, &d, wiki, h.explain)
 		return h.refuse(w, r, &d, wiki)
 	}
 }

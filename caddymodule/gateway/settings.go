@@ -15,6 +15,8 @@ import (
 	"github.com/rs/cors"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/cache"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/grammar"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/idheaders"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikipath"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
@@ -34,7 +36,7 @@ type settings struct {
 	keys             []*rsa.PublicKey
 	cache            cache.Config
 	nonces           int64 // bytes
-	names            names
+	names            idheaders.Headers
 	passPreflight    bool
 	cors             *cors.Cors     // nil: the gateway answers no preflights itself
 	handshake        *wikipath.Wiki // finds what is left to the wiki; nil: nothing
@@ -57,7 +59,7 @@ const (
 func (h *Handler) resolve() (settings, error) {
 	r := resolver{repl: caddy.NewReplacer()}
 	mode := cmp.Or(h.Mode, modeRequired)
-	r.check(modeChoice.check(mode))
+	r.check(modeChoice.Check(mode))
 	if missing := h.missing(); len(missing) > 0 {
 		r.check(fmt.Errorf("oauth needs %s", strings.Join(missing, ", ")))
 	}
@@ -113,9 +115,9 @@ func (r *resolver) check(err error) {
 	}
 }
 
-func (r *resolver) choice(c choices, word string) string {
-	word = cmp.Or(word, c.built[0])
-	r.check(c.check(word))
+func (r *resolver) choice(c grammar.Words, word string) string {
+	word = cmp.Or(word, c.Built[0])
+	r.check(c.Check(word))
 	return word
 }
 
@@ -148,12 +150,12 @@ func (r *resolver) checked(setting, value string, check func(string) error) stri
 	return out
 }
 
-func (r *resolver) names(headers string) names {
+func (r *resolver) names(headers string) idheaders.Headers {
 	prefix := r.checked("headers", headers, checkPrefix)
 	if headers == off || prefix == "" {
-		return newNames(defaultPrefix, headers != off)
+		return idheaders.New(defaultPrefix, headers != off)
 	}
-	return newNames(prefix, true)
+	return idheaders.New(prefix, true)
 }
 
 func (r *resolver) database(s *settings, from *Store) {
@@ -166,7 +168,7 @@ func (r *resolver) database(s *settings, from *Store) {
 			r.check(tryStore("store", s.database))
 		}
 	}()
-	r.check(driverChoice.check(from.Driver))
+	r.check(driverChoice.Check(from.Driver))
 	s.database = store.Config{
 		Driver:          from.Driver,
 		DSN:             r.text("store", from.DSN),

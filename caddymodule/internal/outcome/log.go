@@ -1,6 +1,7 @@
-package gateway
+package outcome
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -8,13 +9,15 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/logs"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// refusalLog writes one line per refusal, sampled by reason.
-type refusalLog struct{ log *zap.Logger }
+// Log writes one line per refusal, sampled by reason.
+type Log struct{ log *zap.Logger }
 
-func newRefusalLog(log *zap.Logger) *refusalLog { return &refusalLog{logs.Sampled(log)} }
+// NewLog returns a Log that writes to a logger.
+func NewLog(log *zap.Logger) *Log { return &Log{logs.Sampled(log)} }
 
 // refusalMessages has a message per reason, by which the sampler tells them apart.
 var refusalMessages = func() []string {
@@ -25,15 +28,15 @@ var refusalMessages = func() []string {
 	return all
 }()
 
-// refused logs a refusal, and the cause of one that is no fault of the client.
-// What explain returns helps an operator to find the cause, and is made only if
-// the line is written.
-func (l *refusalLog) refused(r *http.Request, d *validator.Decision, wiki string, explain func(*http.Request, *validator.Decision, string) []zap.Field) {
+// Refused logs a refusal, and the cause if it is not the client's fault. What
+// explain returns helps an operator to find the cause, and is made only if the
+// line is written.
+func (l *Log) Refused(r *http.Request, d *validator.Decision, wiki string, explain func(*http.Request, *validator.Decision, string) []zap.Field) {
 	level := zapcore.InfoLevel
 	if d.Verdict == validator.Unavailable {
 		level = zapcore.ErrorLevel
 		if r.Context().Err() != nil || isMismatch(d.Err) {
-			level = zapcore.DebugLevel // the client has left: that is why; or watched has said it
+			level = zapcore.DebugLevel // the client has left, or the store has logged it already
 		}
 	}
 	entry := l.log.Check(level, refusalMessages[d.Reason])
@@ -61,5 +64,8 @@ func earlyBy(d *validator.Decision) zap.Field {
 	return zap.Duration("early_by", d.Early)
 }
 
-// maxLoggedURL bounds a URL in a log, in bytes.
-const maxLoggedURL = 1024
+// isMismatch reports whether the tables of a wiki are not what they should be.
+func isMismatch(err error) bool {
+	_, mismatch := errors.AsType[*store.SchemaError](err)
+	return mismatch
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -104,7 +105,7 @@ func TestAccessLogFields(t *testing.T) {
 		{validator.Decision{Verdict: validator.Anonymous}, map[string]any{"outcome": "anonymous", "reason": "ok", "protocol": "none", "wiki": "enwiki"}},
 	} {
 		e := zapcore.NewMapObjectEncoder()
-		if err := (&outcome{Decision: test.decision, wiki: "enwiki"}).MarshalLogObject(e); err != nil {
+		if err := (&outcome.Outcome{Decision: test.decision, Wiki: "enwiki"}).MarshalLogObject(e); err != nil {
 			t.Fatal(err)
 		}
 		got, _ := json.Marshal(e.Fields)

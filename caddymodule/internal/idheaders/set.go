@@ -1,4 +1,4 @@
-package gateway
+package idheaders
 
 import (
 	"net/http"
@@ -29,57 +29,60 @@ var headerSuffixes = [numHeaders]string{
 	"Pages",
 }
 
-// maxIdentity bounds names and values of the identity headers together, in bytes: servers refuse requests with
-// large headers, and one that cut them would drop a restriction.
-const maxIdentity = 8 << 10
+// MaxSize bounds names and values of the identity headers together, in
+// bytes, because servers refuse requests with large headers, and a server that
+// cut them would drop a restriction.
+const MaxSize = 8 << 10
 
-// setHeaders sets the identity headers. It says false, and sets none, when they are too large.
-func (n *names) setHeaders(h http.Header, d *validator.Decision) bool {
-	if !n.set {
+// Set sets the identity headers of a decision. It returns false, and sets none,
+// when they are too large.
+func (h *Headers) Set(to http.Header, d *validator.Decision) bool {
+	if !h.set {
 		return true
 	}
 	id := &d.Identity
 	values := make([]string, numHeaders) // one allocation for all; each header gets its own slice of it
 	if id.UserID != 0 {
 		values[headerUserID] = strconv.FormatUint(id.UserID, 10)
-		values[headerUserName] = encode(id.UserName)
-		values[headerGroups] = encodeList(id.Groups)
+		values[headerUserName] = Encode(id.UserName)
+		values[headerGroups] = EncodeList(id.Groups)
 	}
-	values[headerGrants] = encodeList(id.Grants)
-	values[headerConsumerKey] = encode(id.ConsumerKey)
-	values[headerConsumerName] = encode(id.ConsumerName)
+	values[headerGrants] = EncodeList(id.Grants)
+	values[headerConsumerKey] = Encode(id.ConsumerKey)
+	values[headerConsumerName] = Encode(id.ConsumerName)
 	values[headerVersion] = d.Protocol.Version()
-	values[headerWiki] = encode(id.Wiki)
+	values[headerWiki] = Encode(id.Wiki)
 	if id.OwnerOnly {
 		values[headerOwnerOnly] = "true"
 	}
-	values[headerPages] = encodeList(id.Pages)
-	// A header that has nothing to say is absent. But a restriction to a page with an empty name, which is no page,
-	// is one all the same.
+	values[headerPages] = EncodeList(id.Pages)
+	// A header without a value is absent. But a restriction to a page with an
+	// empty name is a restriction: it matches no page.
 	present := func(i int) bool { return values[i] != "" || i == headerPages && len(id.Pages) > 0 }
 	total := 0
 	for i, value := range values {
 		if present(i) {
-			total += len(n.headers[i]) + len(value)
+			total += len(h.names[i]) + len(value)
 		}
 	}
-	if total > maxIdentity {
+	if total > MaxSize {
 		return false
 	}
 	for i := range values {
 		if present(i) {
-			h[n.headers[i]] = values[i : i+1 : i+1]
+			to[h.names[i]] = values[i : i+1 : i+1]
 		}
 	}
 	return true
 }
 
-// encode percent-encodes what a header value cannot carry, or would lose: bytes outside 0x20 to 0x7E, "%" itself,
-// and outer blanks.
-func encode(s string) string { return escape(s, '%') }
+// Encode percent-encodes what a header value cannot carry, or would lose: bytes
+// outside 0x20 to 0x7E, "%" itself, and outer blanks.
+func Encode(s string) string { return escape(s, '%') }
 
-// encodeList joins the values by commas, and percent-encodes a comma in one: a grant named "a,sysop" is one grant.
-func encodeList(list []string) string {
+// EncodeList joins values by commas, and percent-encodes a comma in a value: a
+// grant named "a,sysop" is one grant.
+func EncodeList(list []string) string {
 	switch len(list) {
 	case 0:
 		return ""

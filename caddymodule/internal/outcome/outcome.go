@@ -1,4 +1,6 @@
-package gateway
+// Package outcome tells the rest of a request, and the logs, what was decided
+// about it.
+package outcome
 
 import (
 	"net/http"
@@ -10,40 +12,45 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/idheaders"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/logs"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// outcome is what the rest of the request learns of a decision: by placeholders and in the access log. Both are
-// made when they are asked for, which most requests never do.
-type outcome struct {
+// Outcome is a decision as the rest of the request sees it: in placeholders and
+// in the access log. Both are made when they are asked for, which most requests
+// never do.
+type Outcome struct {
 	validator.Decision
-	wiki   string // that the request is for
-	prefix string // folded, of the identity headers
+	// Wiki is the id of the wiki that the request is for.
+	Wiki string
+	// Prefix is the folded prefix of the identity headers.
+	Prefix string
 }
 
-const outcomeVar = "oauth.outcome"
+const variable = "oauth.outcome"
 
 const userPlaceholder = "http.auth.user."
 
-// remember makes placeholders and access-log fields of a decision.
-func remember(r *http.Request, now outcome) {
+// Publish makes placeholders and access-log fields of a decision.
+func Publish(r *http.Request, now Outcome) {
 	ctx := r.Context()
 	repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
 		return
 	}
 	if now.Verdict == validator.Allow {
-		// A replacer asks what was set one by one before it asks us: what another handler said of the user
-		// before, such as their groups, must not stand beside our id.
+		// A replacer looks at values that were set one by one before it asks us.
+		// What another handler set for the user before, such as groups, must not
+		// appear together with our id.
 		repl.DeleteByPrefix(userPlaceholder)
 	}
-	if before, ok := caddyhttp.GetVar(ctx, outcomeVar).(*outcome); ok {
+	if before, ok := caddyhttp.GetVar(ctx, variable).(*Outcome); ok {
 		*before = now // the replacer and the log have it already
 		return
 	}
 	o := &now
-	caddyhttp.SetVar(ctx, outcomeVar, o)
+	caddyhttp.SetVar(ctx, variable, o)
 	repl.Map(o.placeholder)
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); !ok || server == nil || server.Logs == nil {
 		return // nobody would write the fields
@@ -53,16 +60,16 @@ func remember(r *http.Request, now outcome) {
 	}
 }
 
-// judged says whether another handler has decided about the request already, and set the identity headers of the
-// prefix.
-func judged(r *http.Request, prefix string) bool {
-	o, ok := caddyhttp.GetVar(r.Context(), outcomeVar).(*outcome)
-	return ok && o.prefix == prefix
+// Decided reports whether another handler has decided about the request
+// already, and set the identity headers of the prefix.
+func Decided(r *http.Request, prefix string) bool {
+	o, ok := caddyhttp.GetVar(r.Context(), variable).(*Outcome)
+	return ok && o.Prefix == prefix
 }
 
 // placeholder gives {http.oauth.reason}, and {http.auth.user.*} of a proven identity. Where none is proven they are
 // known and empty: Caddy leaves an unknown one in a header as it is written.
-func (o *outcome) placeholder(key string) (any, bool) {
+func (o *Outcome) placeholder(key string) (any, bool) {
 	if key == "http.oauth.reason" {
 		return o.Reason.String(), true
 	}
@@ -83,9 +90,9 @@ func (o *outcome) placeholder(key string) (any, bool) {
 	case "name":
 		return id.UserName, true
 	case "groups":
-		return encodeList(id.Groups), true
+		return idheaders.EncodeList(id.Groups), true
 	case "grants":
-		return encodeList(id.Grants), true
+		return idheaders.EncodeList(id.Grants), true
 	case "consumer_key":
 		return id.ConsumerKey, true
 	case "consumer_name":
@@ -95,17 +102,17 @@ func (o *outcome) placeholder(key string) (any, bool) {
 	case "wiki":
 		return id.Wiki, true
 	case "pages":
-		return encodeList(id.Pages), true
+		return idheaders.EncodeList(id.Pages), true
 	}
 	return nil, false
 }
 
 // MarshalLogObject gives the fields of the access log. Caddy adds user_id itself.
-func (o *outcome) MarshalLogObject(e zapcore.ObjectEncoder) error {
+func (o *Outcome) MarshalLogObject(e zapcore.ObjectEncoder) error {
 	e.AddString("outcome", o.Verdict.String())
 	e.AddString("reason", o.Reason.String())
 	e.AddString("protocol", o.Protocol.String())
-	e.AddString("wiki", logs.Bounded(o.wiki))
+	e.AddString("wiki", logs.Bounded(o.Wiki))
 	if o.Verdict == validator.Allow {
 		e.AddString("user_name", o.Identity.UserName)
 		e.AddString("consumer_key", o.Identity.ConsumerKey)
