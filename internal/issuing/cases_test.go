@@ -1,0 +1,143 @@
+package issuing_test
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// recorded is a case: what was done, and what MediaWiki did.
+type recorded struct {
+	ID, Group, Variant string
+	Quirk              string
+	Needs              []string
+	MediaWikiOnly      bool `json:"mediawiki_only"`
+	Slow               bool
+	Steps              []step
+
+	text json.RawMessage
+}
+
+// step is one step of a case, as far as the rules of differences look at it.
+type step struct {
+	Do, Page, URL, SQL, Press, Body string
+	RawQuery                        string `json:"raw_query"`
+	Form, Query, Headers            [][2]string
+	OAuth                           map[string]*string
+	Save                            map[string]string
+
+	text string
+}
+
+func (c *recorded) UnmarshalJSON(text []byte) error {
+	type plain recorded // without this method
+	var raw struct {
+		plain
+		Steps []json.RawMessage
+	}
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return err
+	}
+	*c = recorded(raw.plain)
+	c.text = slices.Clone(text)
+	if c.Variant == "" {
+		c.Variant = "main"
+	}
+	for _, text := range raw.Steps {
+		s := step{text: string(text)}
+		if err := json.Unmarshal(text, &s); err != nil {
+			return err
+		}
+		c.Steps = append(c.Steps, s)
+	}
+	return nil
+}
+
+// form returns the values of a field of the step's form.
+func (s *step) form(name string) (values []string) {
+	for _, pair := range s.Form {
+		if pair[0] == name {
+			values = append(values, pair[1])
+		}
+	}
+	return values
+}
+
+// param returns a parameter of the step's query, however it is written.
+func (s *step) param(name string) (value string, sent bool) {
+	for _, pair := range s.Query {
+		if pair[0] == name {
+			value, sent = pair[1], true
+		}
+	}
+	for pair := range strings.SplitSeq(s.RawQuery, "&") {
+		if n, v, _ := strings.Cut(pair, "="); n == name {
+			value, sent = v, true
+		}
+	}
+	return value, sent
+}
+
+func (s *step) header(name string) string {
+	for _, pair := range s.Headers {
+		if strings.EqualFold(pair[0], name) {
+			return pair[1]
+		}
+	}
+	return ""
+}
+
+// uses reports whether the step is made of one of the variables.
+func (s *step) uses(variables map[string]bool) bool {
+	for _, use := range variableUse.FindAllStringSubmatch(s.text, -1) {
+		for part := range strings.SplitSeq(use[1], "|") {
+			if variables[part[strings.LastIndexByte(part, ':')+1:]] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var variableUse = regexp.MustCompile(`\{\{([^{}]+)\}\}`)
+
+// difference is one field of one step that differs, as replay.py tells it.
+type difference struct {
+	step      int // from 0
+	field     string
+	want, got string
+}
+
+var toldDifference = regexp.MustCompile(`(?s)^step (\d+) \(\w+\): ([^:]+): expected (.*?), got (.*)$`)
+
+// parseDifference reads a difference. ok is false for what is none, such as an
+// exception in replay.py.
+func parseDifference(text string) (d difference, ok bool) {
+	m := toldDifference.FindStringSubmatch(text)
+	if m == nil {
+		return d, false
+	}
+	n, err := strconv.Atoi(m[1])
+	return difference{n - 1, m[2], m[3], m[4]}, err == nil
+}
+
+// replayable returns the cases that can be replayed: all but those of MediaWiki's
+// own pages, of rights that only its code asks for, and of what is not built.
+func replayable(all []recorded, slow bool) []recorded {
+	return slices.DeleteFunc(slices.Clone(all), func(c recorded) bool {
+		return c.MediaWikiOnly || c.Variant == "nomanage" || c.Group == "o2-client" || c.Slow != slow
+	})
+}
+
+func TestParseDifference(t *testing.T) {
+	d, ok := parseDifference(`step 2 (http): json: expected {"a": "x"}, got {"error": "a, got b"}`)
+	if want := (difference{1, "json", `{"a": "x"}`, `{"error": "a, got b"}`}); !ok || d != want {
+		t.Errorf("%+v, %t", d, ok)
+	}
+	if _, ok := parseDifference("KeyError: 'x'"); ok {
+		t.Error("an exception is taken for a difference")
+	}
+}
