@@ -66,14 +66,14 @@ type Cache struct {
 // New returns an empty cache. It has background goroutines until it is closed.
 func New(cfg Config) (*Cache, error) {
 	if cfg.Size < minSize {
-		return nil, fmt.Errorf("cache size %d: want at least %d bytes", cfg.Size, minSize)
+		return nil, fmt.Errorf("cache size %d: use at least %d bytes", cfg.Size, minSize)
 	}
 	for _, d := range []struct {
 		name  string
 		value time.Duration
 	}{{"ttl", cfg.TTL}, {"negative_ttl", cfg.NegativeTTL}, {"max_stale", cfg.MaxStale}} {
 		if d.value < 0 || d.value > maxTTL {
-			return nil, fmt.Errorf("cache %s %v: want 0 to %v", d.name, d.value, maxTTL)
+			return nil, fmt.Errorf("cache %s %v: use 0 to %v", d.name, d.value, maxTTL)
 		}
 	}
 	if cfg.Now == nil {

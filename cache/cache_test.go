@@ -19,11 +19,11 @@ func TestConfigErrors(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		{func(c *Config) { c.Size = 1<<20 - 1 }, "cache size 1048575: want at least 1048576 bytes"},
-		{func(c *Config) { c.Size = -1 }, "cache size -1: want at least 1048576 bytes"},
-		{func(c *Config) { c.TTL = -1 }, "cache ttl -1ns: want 0 to 720h0m0s"},
-		{func(c *Config) { c.NegativeTTL = -time.Second }, "cache negative_ttl -1s: want 0 to 720h0m0s"},
-		{func(c *Config) { c.MaxStale = 1 << 62 }, "cache max_stale 1281023h53m38.427387904s: want 0 to 720h0m0s"},
+		{func(c *Config) { c.Size = 1<<20 - 1 }, "cache size 1048575: use at least 1048576 bytes"},
+		{func(c *Config) { c.Size = -1 }, "cache size -1: use at least 1048576 bytes"},
+		{func(c *Config) { c.TTL = -1 }, "cache ttl -1ns: use 0 to 720h0m0s"},
+		{func(c *Config) { c.NegativeTTL = -time.Second }, "cache negative_ttl -1s: use 0 to 720h0m0s"},
+		{func(c *Config) { c.MaxStale = 1 << 62 }, "cache max_stale 1281023h53m38.427387904s: use 0 to 720h0m0s"},
 	}
 	for _, tt := range tests {
 		cfg := config()

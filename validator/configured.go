@@ -7,12 +7,12 @@ import "context"
 // else. As in MediaWiki they come before the database, by key and by id, and
 // are approved. A cache belongs in front of it, because a cache must see the
 // whole answer.
-func Configured(next Store, apps []Consumer) Store {
-	if len(apps) == 0 {
+func Configured(next Store, consumers []Consumer) Store {
+	if len(consumers) == 0 {
 		return next
 	}
 	s := configured{next: next, byKey: map[string]*Consumer{}, byID: map[uint64]*Consumer{}}
-	for _, app := range apps {
+	for _, app := range consumers {
 		app.Stage = Approved
 		s.byKey[app.Key], s.byID[app.ID] = &app, &app
 	}

@@ -75,7 +75,7 @@ func publicKey(block *pem.Block, bounds keyBounds) (*rsa.PublicKey, error) {
 			parsed = cert.PublicKey
 		}
 	default:
-		return nil, fmt.Errorf("PEM block %q: want a public key or a certificate", block.Type)
+		return nil, fmt.Errorf("PEM block %q: use a public key or a certificate", block.Type)
 	}
 	if err != nil {
 		return nil, err
@@ -85,10 +85,10 @@ func publicKey(block *pem.Block, bounds keyBounds) (*rsa.PublicKey, error) {
 		return nil, errors.New("not an RSA key")
 	}
 	if bits := key.N.BitLen(); bits < bounds.minBits || bits > bounds.maxBits {
-		return nil, fmt.Errorf("RSA key of %d bits: want %d to %d", bits, bounds.minBits, bounds.maxBits)
+		return nil, fmt.Errorf("RSA key of %d bits: use %d to %d", bits, bounds.minBits, bounds.maxBits)
 	}
 	if key.E > bounds.maxExponent {
-		return nil, fmt.Errorf("RSA key with the exponent %d: want at most %d", key.E, bounds.maxExponent)
+		return nil, fmt.Errorf("RSA key with the exponent %d: use at most %d", key.E, bounds.maxExponent)
 	}
 	return key, nil
 }

@@ -24,7 +24,7 @@ func ParseRelease(s string) (Release, error) {
 			return r, nil
 		}
 	}
-	return 0, fmt.Errorf("unsupported mediawiki release %q: want %v to %v", s, Release135, Release147)
+	return 0, fmt.Errorf("unsupported mediawiki release %q: use %v to %v", s, Release135, Release147)
 }
 
 // String returns the release as a configuration writes it.

@@ -158,7 +158,7 @@ func ReadAnswer(response *http.Response) (*Answer, error) {
 }
 
 // Send writes bytes to the site as they are and reads one answer. The method is
-// that of the request, which reports whether the answer has a body.
+// that of the request, because the answer to a HEAD has no body.
 func (g *Gateway) Send(tb testing.TB, method, raw string) *Answer {
 	tb.Helper()
 	return g.SendTo(tb, g.HTTP, method, raw)
