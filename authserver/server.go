@@ -136,7 +136,7 @@ type Server struct {
 	verifier Verifier
 	sessions Sessions
 	public   PublicUsers // nil: claims hold what the tables say
-	marks    Marks       // nil: nobody listens
+	marks    Marks       // nil: there is no cache to tell
 	now      func() time.Time
 	sealer   *sealer
 	csrf     []byte

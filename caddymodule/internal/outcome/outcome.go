@@ -53,7 +53,7 @@ func Publish(r *http.Request, now Outcome) {
 	caddyhttp.SetVar(ctx, variable, o)
 	repl.Map(o.placeholder)
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); !ok || server == nil || server.Logs == nil {
-		return // nobody would write the fields
+		return // no access log would write the fields
 	}
 	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.Object("oauth", o))
