@@ -113,7 +113,7 @@ type difference struct {
 
 var toldDifference = regexp.MustCompile(`(?s)^step (\d+) \(\w+\): ([^:]+): expected (.*?), got (.*)$`)
 
-// parseDifference reads a difference. ok is false for what is none, such as an
+// parseDifference reads a difference. ok is false for another text, such as an
 // exception in replay.py.
 func parseDifference(text string) (d difference, ok bool) {
 	m := toldDifference.FindStringSubmatch(text)
