@@ -24,7 +24,8 @@ const (
 // token, an access token of OAuth 2 by its jti, or, without a Token, everything
 // that concerns a consumer.
 type Change struct {
-	Consumer string // key
+	// Consumer is a consumer key.
+	Consumer string
 	Token    string
 }
 

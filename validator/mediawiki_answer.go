@@ -10,7 +10,8 @@ import (
 
 // MediaWikiSite is the wiki that a refused request was for.
 type MediaWikiSite struct {
-	Wiki    string // wiki id
+	// Wiki is a wiki id.
+	Wiki    string
 	Release Release
 }
 

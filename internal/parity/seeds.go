@@ -1,7 +1,3 @@
-// Package parity holds what a real MediaWiki with its OAuth extension, of
-// several releases, answered to recorded requests, and holds the gateway to it.
-// What it exports are the recorded requests, as seeds for the fuzz targets of
-// other packages.
 package parity
 
 import (

@@ -25,16 +25,19 @@ import (
 // those that MediaWiki handed out, not those in its tables.
 type Credentials struct {
 	ConsumerKey, ConsumerSecret string
-	Token, TokenSecret          string          // empty Token: none is sent, as in the first step of the handshake
-	RSAKey                      *rsa.PrivateKey // not nil: RSA-SHA1, and the secrets are not used
+	Token, TokenSecret          string // empty Token: none is sent, as in the first step of the handshake
+	// RSAKey signs with RSA-SHA1 if it is not nil. The secrets are not used then.
+	RSAKey *rsa.PrivateKey
 }
 
 // Options are what the signature of a request depends on, apart from the
 // request and the credentials. The zero value makes a fresh nonce and timestamp.
 type Options struct {
-	Nonce     string
-	Timestamp string // Unix seconds
-	Realm     string // empty: none is sent
+	Nonce string
+	// Timestamp is a time in Unix seconds.
+	Timestamp string
+	// Realm is not sent if it is empty.
+	Realm string
 }
 
 // Header returns the value of the Authorization header that signs the request.
