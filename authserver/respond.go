@@ -121,7 +121,7 @@ func (s *Server) readForm(r Request) (params, *Refusal) {
 	if !isForm(r.HTTP.Header["Content-Type"]) || r.Sent.Body == nil {
 		return params{}, nil
 	}
-	body, err := r.Sent.Body(validator.BodyLimit{Size: maxTokenForm})
+	body, err := r.Sent.Body(validator.BodyLimit{Size: maxTokenForm, Client: r.Sent.ClientIP})
 	if err != nil {
 		return nil, bodyRefusal(err)
 	}

@@ -146,14 +146,3 @@ func (a *Admission) leave(p place) {
 		}
 	}
 }
-
-// sourceOf returns what the places of a client are counted by: its address, or
-// the network of an IPv6 address, because a host has all addresses of that.
-func sourceOf(client netip.Addr) netip.Addr {
-	client = client.Unmap()
-	if !client.Is6() {
-		return client
-	}
-	network, _ := client.WithZone("").Prefix(64) // never fails
-	return network.Addr()
-}

@@ -82,7 +82,7 @@ func TestAClientLeavesRoom(t *testing.T) {
 	for _, class := range []class{stranger, acquainted} {
 		a := NewAdmission()
 		take := func(client string) bool {
-			return a.take(place{class: class, source: sourceOf(netip.MustParseAddr(client))})
+			return a.take(place{class: class, source: validator.Network(netip.MustParseAddr(client))})
 		}
 		held := 0
 		for range 2 * places[class] {

@@ -98,7 +98,7 @@ func (s *store) join(key *validator.Key, d digest, known *entry[validator.Facts]
 		waits = !failing && !probe && !probeTable && !backlog
 	}
 	if f == nil {
-		p := place{class: refresh, backlog: backlog, source: sourceOf(key.Client)}
+		p := place{class: refresh, backlog: backlog, source: validator.Network(key.Client)}
 		if known == nil {
 			p.class = a.classify(key)
 		}

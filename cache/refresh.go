@@ -51,7 +51,7 @@ func (s *store) reread(key *validator.Key) (*flight, *entry[validator.Facts]) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p := place{class: refresh, source: sourceOf(key.Client)}
+	p := place{class: refresh, source: validator.Network(key.Client)}
 	if s.servers.breaker.outage != nil || s.tables[key.Protocol].outage != nil || a.running[refresh] >= maxRereads || !a.take(p) {
 		return nil, e
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"net/netip"
 	"time"
 
@@ -90,4 +91,11 @@ func CompareID(s *Store) {
 	if s.wiki.ID != "" && !s.SharedUserIDs() {
 		s.compareID()
 	}
+}
+
+// ConnectBounded makes a connection as database/sql does in the background: with
+// a context that never ends.
+func ConnectBounded(c driver.Connector, timeout time.Duration) error {
+	_, err := boundedConnector{c, timeout}.Connect(context.Background())
+	return err
 }

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"database/sql/driver"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
@@ -103,6 +105,25 @@ func TestSilentServerDoesNotUseUpThePool(t *testing.T) {
 		}
 	}
 	t.Errorf("the server answers again, and still: %v", err)
+}
+
+// silentConnector makes no connection, and gives up with its context alone.
+type silentConnector struct{ driver.Connector }
+
+func (silentConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestConnectingIsBounded has database/sql open a connection in the background,
+// where it waits for as long as the connector lets it.
+func TestConnectingIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		if err := store.ConnectBounded(silentConnector{}, time.Second); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
 }
 
 func TestHangingReplicaLeavesTimeForThePrimary(t *testing.T) {

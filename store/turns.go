@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"hash/maphash"
 	"net/netip"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // source names the client and the consumer that a lookup is for. Lookups that
@@ -15,16 +17,9 @@ type source struct{ client, consumer uint64 }
 
 var sourceSeed = maphash.MakeSeed()
 
-// clientID returns the name of a client: its address, or the network of 64 bits
-// that an IPv6 client has to itself.
+// clientID returns the name of a client, by its network.
 func clientID(client netip.Addr) uint64 {
-	client = client.Unmap().WithZone("")
-	if client.Is6() {
-		if p, err := client.Prefix(64); err == nil {
-			client = p.Addr()
-		}
-	}
-	return maphash.Comparable(sourceSeed, client)
+	return maphash.Comparable(sourceSeed, validator.Network(client))
 }
 
 // waiter is a lookup that waits for a connection.

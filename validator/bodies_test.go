@@ -156,8 +156,8 @@ func TestHashedBodyIsReadForTheProven(t *testing.T) {
 		change func(s *scene)
 		want   []BodyLimit
 	}{
-		{"proven", func(*scene) {}, []BodyLimit{{DefaultMaxBodySize, true, 9}}},
-		{"with a limit", func(s *scene) { s.policy.MaxBodySize = 7 }, []BodyLimit{{7, true, 9}}},
+		{"proven", func(*scene) {}, []BodyLimit{{Size: DefaultMaxBodySize, Known: true, UserID: 9}}},
+		{"with a limit", func(s *scene) { s.policy.MaxBodySize = 7 }, []BodyLimit{{Size: 7, Known: true, UserID: 9}}},
 		{"unknown token", func(s *scene) { s.facts.Acceptance = nil }, nil},
 		{"bad signature", func(s *scene) { s.facts.Acceptance.Secret = "x" }, nil},
 		{"disabled app", func(s *scene) { s.facts.Consumer.Stage = Disabled }, nil},

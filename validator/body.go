@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
@@ -28,6 +29,9 @@ type BodyLimit struct {
 	// request. UserID is the central id of the user then.
 	Known  bool
 	UserID uint64
+	// Client is the address of a client that is not known, by which such clients
+	// share the memory. Zero: it shares with nobody.
+	Client netip.Addr
 }
 
 // Errors of Request.Body. Any other error means that the body cannot be read,
@@ -62,7 +66,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit BodyLimit, b *budget
 	if r.ContentLength > limit.Size {
 		return nil, ErrBodyTooLarge
 	}
-	s := &share{budget: b, owner: owner{limit.UserID, limit.Known}}
+	s := &share{budget: b, owner: limit.owner()}
 	timer := startBodyTimer(w, r)
 	body, err := readAll(r, limit.Size, s, &timer)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -204,7 +205,7 @@ func (c *recordingController) SetReadDeadline(at time.Time) error {
 func TestBudget(t *testing.T) {
 	const kib = 1 << 10
 	b := newBudget(1024 * kib)
-	of := func(user uint64) *share { return &share{budget: b, owner: owner{user, true}} }
+	of := func(user uint64) *share { return &share{budget: b, owner: owner{user: user, known: true}} }
 	stranger := func() *share { return &share{budget: b} }
 	want := func(name string, got, want bool) {
 		t.Helper()
@@ -244,13 +245,51 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// TestBudgetOfStrangers has one network hold all that it can: others still pass,
+// as many as come.
+func TestBudgetOfStrangers(t *testing.T) {
+	const kib = 1 << 10
+	b := newBudget(8 << 20) // strangers share 1 MiB
+	fill := func(client string) (held int64) {
+		limit := BodyLimit{Client: netip.MustParseAddr(client)}
+		for range 10_000 {
+			s := &share{budget: b, owner: limit.owner()}
+			if !s.grow(4 * kib) {
+				return held
+			}
+			held += 4 * kib
+		}
+		return held
+	}
+	if held := fill("192.0.2.1"); held != 512*kib {
+		t.Errorf("one address holds %d bytes, want half of an eighth", held)
+	}
+	if held := fill("::ffff:192.0.2.1"); held != 0 {
+		t.Errorf("the same address as IPv6 holds %d bytes more", held)
+	}
+	if held := fill("2001:db8::1"); held != 256*kib {
+		t.Errorf("a second one holds %d bytes, want half of the rest", held)
+	}
+	if held := fill("2001:db8::2"); held != 0 {
+		t.Errorf("another address of its network holds %d bytes more", held)
+	}
+	for n := range 4 {
+		if held := fill(fmt.Sprint("198.51.100.", n)); held == 0 {
+			t.Errorf("newcomer %d is refused", n)
+		}
+	}
+	if s := (&share{budget: b, owner: owner{user: 1, known: true}}); !s.grow(1 << 20) {
+		t.Error("a known user is refused")
+	}
+}
+
 // TestBodiesBusy has the bodies of other requests hold the budget: a newcomer
 // is refused, and what is held is read on.
 func TestBodiesBusy(t *testing.T) {
 	b := newBudget(64 << 10)
 	read := func(user uint64, size int) (*http.Request, error) {
 		r := httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat("x", size)))
-		_, err := readBody(nil, r, BodyLimit{1 << 20, true, user}, b)
+		_, err := readBody(nil, r, BodyLimit{Size: 1 << 20, Known: true, UserID: user}, b)
 		return r, err
 	}
 	var held []*http.Request

@@ -1,6 +1,9 @@
 package validator
 
-import "sync"
+import (
+	"net/netip"
+	"sync"
+)
 
 // maxBodies bounds the memory of all bodies that this process holds at one
 // time, in bytes, whatever site they are for.
@@ -14,7 +17,8 @@ var bodies = newBudget(maxBodies)
 // a limit above the budget would otherwise let nothing pass.
 //
 // A body that is read before the store was asked can be anybody's. Such bodies
-// share an eighth, so that strangers leave room for clients that are known. One
+// share an eighth, so that strangers leave room for clients that are known, and
+// one address holds half of what the others leave of it. One
 // user, with any number of apps and tokens, holds a quarter unless a single body
 // is larger, because a consumer key and a token are known to more people than
 // their secrets are.
@@ -24,17 +28,37 @@ type budget struct {
 	mu        sync.Mutex
 	held      int64
 	strangers int64
-	users     map[uint64]int64 // by central user id
+	addresses map[netip.Addr]int64 // of strangers
+	users     map[uint64]int64     // by central user id
 }
 
 func newBudget(size int64) *budget {
-	return &budget{size: size, users: make(map[uint64]int64)}
+	return &budget{size: size, addresses: make(map[netip.Addr]int64), users: make(map[uint64]int64)}
 }
 
 // owner is whose share of the budget a body counts against.
 type owner struct {
-	user  uint64
-	known bool
+	user   uint64
+	known  bool
+	client netip.Addr // the network of a stranger; zero: not known
+}
+
+func (l *BodyLimit) owner() owner {
+	if l.Known {
+		return owner{user: l.UserID, known: true}
+	}
+	return owner{client: Network(l.Client)}
+}
+
+// Network returns the address by which the share of a client in something is
+// counted: its own, or the network of 64 bits that an IPv6 client has to itself.
+func Network(client netip.Addr) netip.Addr {
+	client = client.Unmap().WithZone("")
+	if client.Is6() {
+		network, _ := client.Prefix(64) // never fails
+		return network.Addr()
+	}
+	return client
 }
 
 // share is what one body holds of the budget. It may be returned by another
@@ -55,7 +79,8 @@ func (s *share) grow(n int64) bool {
 		return false
 	}
 	if !s.owner.known {
-		if b.strangers+n > b.size/8 {
+		free, own := b.size/8-b.strangers, b.addresses[s.owner.client]
+		if n > free || s.owner.client.IsValid() && own+n > (free+own)/2 {
 			return false
 		}
 	} else if user := b.users[s.owner.user]; user > s.held && user+n > b.size/4 {
@@ -91,6 +116,12 @@ func (s *share) add(n int64) {
 	b.held += n
 	if !s.owner.known {
 		b.strangers += n
+		if !s.owner.client.IsValid() {
+			return
+		}
+		if b.addresses[s.owner.client] += n; b.addresses[s.owner.client] == 0 {
+			delete(b.addresses, s.owner.client)
+		}
 		return
 	}
 	if b.users[s.owner.user] += n; b.users[s.owner.user] == 0 {

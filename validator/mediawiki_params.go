@@ -3,6 +3,7 @@ package validator
 import (
 	"mime"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/php"
@@ -128,7 +129,8 @@ func readAnswerForm(w http.ResponseWriter, r *http.Request) (form *php.Array, re
 	if reader == nil {
 		return new(php.Array), true
 	}
-	body, err := reader(BodyLimit{Size: maxAnswerForm})
+	peer, _ := netip.ParseAddrPort(r.RemoteAddr)
+	body, err := reader(BodyLimit{Size: maxAnswerForm, Client: peer.Addr()})
 	if err != nil {
 		return new(php.Array), false
 	}

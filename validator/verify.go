@@ -237,8 +237,11 @@ func (e *evaluation) receive(limit BodyLimit, tooLarge Reason) Reason {
 		return OK
 	}
 	var err error
+	if !limit.Known {
+		limit.Client = e.request.ClientIP
+	}
 	e.body, err = e.request.Body(limit)
-	e.copies = share{budget: bodies, owner: owner{limit.UserID, limit.Known}}
+	e.copies = share{budget: bodies, owner: limit.owner()}
 	switch {
 	case err == nil:
 		return OK

@@ -2,6 +2,7 @@ package validator
 
 import (
 	"errors"
+	"net/netip"
 	"reflect"
 	"testing"
 	"time"
@@ -124,7 +125,7 @@ func TestFormIsReadLate(t *testing.T) {
 			s.request.ContentType = []string{"Application/X-WWW-Form-urlencoded ; charset=utf-8"}
 		}, known},
 		{"bearer", func(s *scene) { s.claims = newBearerScene().claims }, nil},
-		{"credential in the form", func(s *scene) { header(`OAuth realm="x"`)(s) }, []BodyLimit{{Size: maxUnprovenForm}}},
+		{"credential in the form", func(s *scene) { header(`OAuth realm="x"`)(s) }, []BodyLimit{{Size: maxUnprovenForm, Client: netip.MustParseAddr("192.0.2.1")}}},
 		{"no credential", header(), nil},
 		{"no credential but in the form", func(s *scene) { header()(s); s.form = "oauth_signature=x" }, nil},
 	} {

@@ -126,7 +126,9 @@ func (h *Handler) leavesToWiki(w http.ResponseWriter, r *http.Request, wiki stri
 	method, target := sent.Target(r)
 	request := wikipath.Request{Method: method, Target: target, Header: r.Header}
 	if read := validator.BodyReader(w, r); read != nil && r.ContentLength != 0 {
-		request.Form = func(limit int64) ([]byte, error) { return read(validator.BodyLimit{Size: limit}) }
+		request.Form = func(limit int64) ([]byte, error) {
+			return read(validator.BodyLimit{Size: limit, Client: sent.Client(r)})
+		}
 	}
 	_, found := h.handshake.Endpoint(&request)
 	return found

@@ -145,7 +145,7 @@ func wikiRequest(w http.ResponseWriter, r *http.Request, method, target string) 
 		q.Header["Content-Encoding"] = encoding
 	}
 	q.Form = func(limit int64) ([]byte, error) {
-		body, err := read(validator.BodyLimit{Size: max(limit, wikipath.MaxForm)})
+		body, err := read(validator.BodyLimit{Size: max(limit, wikipath.MaxForm), Client: sent.Client(r)})
 		if err == nil && limit == 0 && !bytes.Contains(body, []byte("title")) {
 			return nil, nil // a multipart form without a title is none to be afraid of
 		}

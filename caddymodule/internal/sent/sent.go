@@ -42,13 +42,19 @@ func Describe(w http.ResponseWriter, r *http.Request, peerMayBeClient bool) (val
 	if lines := r.Header["X-Forwarded-Proto"]; len(lines) == 1 {
 		d.ForwardedProto = lines[0]
 	}
-	if ip, ok := caddyhttp.GetVar(ctx, caddyhttp.ClientIPVarKey).(string); ok {
-		d.ClientIP, _ = netip.ParseAddr(ip) // a client that has none may use no consumer that asks for one
-	}
+	d.ClientIP = Client(r)
 	if trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool); trusted {
 		describeForwarded(&d, r, peerMayBeClient)
 	}
 	return d, true
+}
+
+// Client returns the address of the client as Caddy knows it. It is zero for a
+// client that has none: that one may use no consumer that asks for an address.
+func Client(r *http.Request) netip.Addr {
+	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	address, _ := netip.ParseAddr(text)
+	return address
 }
 
 // opensWebSocket reads :protocol where net/http and quic-go put it.
