@@ -20,119 +20,6 @@ type rule struct {
 	ends bool
 }
 
-// asked is a step with what went before it.
-type asked struct {
-	*step
-	c      *recorded
-	f      fixtures
-	index  int
-	fields map[string]difference
-}
-
-// before reports whether an earlier step of the case is of a kind.
-func (a *asked) before(is func(s *step) bool) bool { return a.count(is) > 0 }
-
-// count returns how many earlier steps of the case are of a kind.
-func (a *asked) count(is func(s *step) bool) (n int) {
-	for i := range a.index {
-		if is(&a.c.Steps[i]) {
-			n++
-		}
-	}
-	return n
-}
-
-// apps returns the apps that the case has named so far.
-func (a *asked) apps() (apps []fixtureConsumer) {
-	for i := range a.index + 1 {
-		for _, m := range appNamed.FindAllStringSubmatch(a.c.Steps[i].text, -1) {
-			if app, known := a.f.Consumers[m[1]+m[2]]; known {
-				apps = append(apps, app)
-			}
-		}
-	}
-	return apps
-}
-
-var appNamed = regexp.MustCompile(`"consumer": ?"(\w+)"|\{\{c:(\w+)\.`)
-
-// unusable reports whether an app of the case may not be used here: suppressed, for
-// another wiki, not approved, or disabled in between.
-func (a *asked) unusable() bool {
-	return a.before(func(s *step) bool { return strings.Contains(s.SQL, "oarc_stage=4") }) ||
-		slices.ContainsFunc(a.apps(), func(app fixtureConsumer) bool {
-			return app.Stage != 1 || app.Deleted != 0 || app.Wiki != "*" && app.Wiki != a.f.Site.Wiki
-		})
-}
-
-// public reports whether an app of the case is a public client.
-func (a *asked) public() bool {
-	return slices.ContainsFunc(a.apps(), func(app fixtureConsumer) bool { return app.OAuthVersion == 2 && app.Confidential == 0 })
-}
-
-// asksInVain reports whether a request names scopes, and the app has none of them.
-func (a *asked) asksInVain() bool {
-	scope, _ := a.param("scope")
-	if inForm := a.form("scope"); len(inForm) == 1 {
-		scope = inForm[0]
-	}
-	asked := strings.Fields(strings.ReplaceAll(scope, "+", " "))
-	for _, app := range a.apps() {
-		for _, grant := range app.Grants {
-			if slices.Contains(asked, strings.Replace(grant, "useoauth", "basic", 1)) {
-				return false
-			}
-		}
-	}
-	return len(asked) > 0
-}
-
-// echoesState reports whether the redirect in a field has the state that was sent,
-// or none if none was.
-func (a *asked) echoesState(field string) bool {
-	d, differs := a.fields[field]
-	state, sent := a.param("state")
-	if decoded, err := url.QueryUnescape(state); a.RawQuery != "" && err == nil {
-		state = decoded
-	}
-	want := "&state=" + strings.ReplaceAll(url.QueryEscape(state), "~", "%7E") + `"`
-	return differs && sent == strings.Contains(d.got, "&state=") && (!sent || strings.Contains(d.got, want))
-}
-
-func (a *asked) tokenEndpoint() bool { return strings.HasSuffix(a.URL, "/oauth2/access_token") }
-func (a *asked) resource() bool      { return strings.Contains(a.URL, "/oauth2/resource/") }
-func (a *asked) authorize2() bool    { return strings.HasSuffix(a.URL, "/oauth2/authorize") }
-func (a *asked) handshakePage() bool {
-	return strings.Contains(a.URL, "{{oauth1:auth") || a.Page == "authorize" || a.Page == "authenticate"
-}
-
-// grantType returns the grant_type of a request to the token endpoint.
-func (a *asked) grantType() string {
-	if types := a.form("grant_type"); a.tokenEndpoint() && len(types) > 0 {
-		return types[0]
-	}
-	return ""
-}
-
-func (a *asked) repeats() bool {
-	seen := map[string]bool{}
-	for _, pair := range a.Form {
-		if seen[pair[0]] {
-			return true
-		}
-		seen[pair[0]] = true
-	}
-	seen = map[string]bool{}
-	for pair := range strings.SplitSeq(a.Body, "&") {
-		name, _, found := strings.Cut(pair, "=")
-		if found && seen[name] {
-			return true
-		}
-		seen[name] = true
-	}
-	return false
-}
-
 // is expects a value that replay.py has written as JSON.
 func is(values ...string) func(difference) bool {
 	return func(d difference) bool { return slices.Contains(values, d.got) }
@@ -255,6 +142,10 @@ var rules = []rule{
 		instead: map[string]func(difference) bool{"status": is("200"), "json": has(`{"token_type": "Bearer"`), "cache-control": has("no-store"), "content-type": is(`"application/json"`)},
 	},
 	{
+		row: "unused-by-refusals", when: func(a *asked) bool { return a.Page != "" && a.before((*step).badSignature) && a.burned() },
+		instead: map[string]func(difference) bool{"json": has(`{"key": "`), "body": either(has("oauth_token="), has(`"{{idt}}"`))},
+	},
+	{
 		row: "unused-by-refusals", when: func(a *asked) bool { return a.Page == "token" && a.before((*step).approvesTwice) },
 		instead: map[string]func(difference) bool{"json": has(`{"key": "`), "body": has("oauth_token=")},
 	},
@@ -334,7 +225,7 @@ var rules = []rule{
 		when: func(a *asked) bool {
 			return a.authorize2() && strings.HasPrefix(a.header("Authorization"), "Bearer")
 		},
-		instead: map[string]func(difference) bool{"status": is("401", "302", "303"), "location": is("null"), "outcome": has(`{"outcome": "login"`)}, ends: true,
+		instead: map[string]func(difference) bool{"status": is("401"), "location": is("null"), "www-authenticate": has("Basic realm="), "outcome": has(`{"outcome": "login"`)}, ends: true,
 	},
 	{
 		row: "unsafe-callback",
@@ -349,7 +240,7 @@ var rules = []rule{
 	},
 	{
 		row: "unsafe-callback", when: func(a *asked) bool {
-			return a.handshakePage() && strings.Contains(a.fields["outcome"].want, `"location": "oob?`)
+			return (a.handshakePage() || a.authorize2()) && relativeLocation.MatchString(a.fields["outcome"].want)
 		},
 		instead: page, ends: true,
 	},
@@ -416,23 +307,6 @@ var rules = []rule{
 	},
 }
 
-// revokes reports whether a step makes a token that MediaWiki leaves valid invalid
-// here: a code is used again, or the token's row is revoked.
-func (s *step) revokes() bool {
-	return strings.Contains(s.SQL, "oaat_revoked=1") || strings.Contains(s.text, "Authorization code has been revoked") || s.Do == "parallel"
-}
-
-// refusesClient reports whether a refresh was refused because of the app.
-func (s *step) refusesClient() bool {
-	return len(s.form("refresh_token")) > 0 && strings.Contains(s.text, "is not usable by user with ID")
-}
-
-// approvesTwice reports whether MediaWiki failed at a second approval of a request
-// token.
-func (s *step) approvesTwice() bool {
-	return s.Do == "browse" && strings.Contains(s.text, `"outcome": "page"`) && (s.Press == "accept" || strings.Contains(s.text, "then_as"))
-}
-
 // unsafeCallback reports whether a callback has user and password, dot segments, or
 // is one that a browser must not be sent to.
 func unsafeCallback(callback string) bool {
@@ -446,11 +320,7 @@ func unsafeCallback(callback string) bool {
 	return strings.Contains(rest[:end], "@") || strings.Contains(path, "/./") || strings.Contains(path, "/../") || strings.Contains(callback, `\`)
 }
 
-// withdraws reports whether a step takes back what a user has allowed.
-func (s *step) withdraws() bool { return strings.Contains(s.SQL, "oauth_accepted_consumer") }
-
-// wrongVerifier reports whether a verifier was refused.
-func (s *step) wrongVerifier() bool { return strings.Contains(s.text, "mwoauthdatastore-bad-verifier") }
+var relativeLocation = regexp.MustCompile(`"location": "[^:]*[?"]`)
 
 // errorWithState expects the same redirect with the state behind it.
 func errorWithState(d difference) bool {
