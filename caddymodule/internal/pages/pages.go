@@ -4,11 +4,14 @@ package pages
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
 	"html/template"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
@@ -79,58 +82,78 @@ func Render(p *authserver.Page, site Site, r *http.Request) (body []byte, langua
 }
 
 // T returns the text of a key. In it, $1 and $2 stand for the values.
-func (v view) T(key string, values ...string) string {
-	text := v.text.get(key)
+func (v view) T(key string, values ...string) string { return fill(v.text.get(key), values) }
+
+// M returns the text of a key as markup. Each value stands in a bdi element, so
+// that a name which is written in the other direction does not reorder the text.
+func (v view) M(key string, values ...string) template.HTML {
+	marked := make([]string, len(values))
 	for i, value := range values {
-		text = strings.ReplaceAll(text, "$"+string(rune('1'+i)), value)
+		marked[i] = "<bdi>" + template.HTMLEscapeString(value) + "</bdi>"
 	}
-	return text
+	return template.HTML(fill(template.HTMLEscapeString(v.text.get(key)), marked)) //nolint:gosec // escaped
+}
+
+// fill puts values in the places of $1 and $2. What stands in a value is left alone.
+func fill(text string, values []string) string {
+	places := make([]string, 0, 2*len(values))
+	for i, value := range values {
+		places = append(places, "$"+strconv.Itoa(i+1), value)
+	}
+	return strings.NewReplacer(places...).Replace(text)
 }
 
 // Title is the title of the page.
 func (v view) Title() string {
-	return v.T([...]string{
-		authserver.ErrorPage:     "error.title",
-		authserver.ConsentPage:   "consent.title",
-		authserver.CancelledPage: "cancelled.title",
-		authserver.VerifierPage:  "verifier.title",
-		authserver.TokenPage:     "token.title",
-		authserver.AppsPage:      "apps.title",
-		authserver.WithdrawnPage: "withdrawn.title",
-	}[v.Kind])
+	if v.Refusal != nil {
+		if title, ok := v.text.lookup("title." + v.Refusal.Reason.String()); ok {
+			return title
+		}
+	}
+	return v.T(kindNames[v.Kind] + ".title")
+}
+
+// kindNames are the names of the kinds of pages.
+var kindNames = [...]string{
+	authserver.ErrorPage:     "error",
+	authserver.ConsentPage:   "consent",
+	authserver.CancelledPage: "cancelled",
+	authserver.VerifierPage:  "verifier",
+	authserver.TokenPage:     "token",
+	authserver.AppsPage:      "apps",
+	authserver.WithdrawnPage: "withdrawn",
 }
 
 // Is reports whether the page is of a kind.
-func (v view) Is(kind string) bool {
-	return kind == [...]string{"error", "consent", "cancelled", "verifier", "token", "apps", "withdrawn"}[v.Kind]
-}
+func (v view) Is(kind string) bool { return kind == kindNames[v.Kind] }
 
 // ErrorText is what an error page tells.
-func (v view) ErrorText() string {
+func (v view) ErrorText() template.HTML {
 	name := ""
 	if v.Refusal.App != nil {
 		name = v.Refusal.App.Name
 	}
-	return v.T("error."+v.Refusal.Reason.String(), name)
+	return v.M("error."+v.Refusal.Reason.String(), name)
+}
+
+// Asks is what the app wants, in a sentence. The grants are listed behind it.
+func (v view) Asks() template.HTML {
+	key := "consent.asks"
+	switch grants := v.Consent.Grants; {
+	case len(grants) == 0:
+		key = "consent.basic"
+	case !slices.ContainsFunc(grants, func(g authserver.PageGrant) bool {
+		return g.Name != "mwoauth-authonly" && g.Name != "mwoauth-authonlyprivate"
+	}):
+		key = "consent.identity"
+	}
+	return v.M(key, v.App.Name, v.Site.Wiki)
 }
 
 // Describe is what a grant allows, in words.
-func (v view) Describe(g authserver.PageGrant) string {
-	if g.Describe != "" {
-		return g.Describe
+func (v view) Describe(g authserver.PageGrant) template.HTML {
+	if text, known := v.text.lookup("grant." + g.Name); known && g.Describe == "" {
+		return template.HTML(template.HTMLEscapeString(text)) //nolint:gosec // escaped
 	}
-	if text, known := v.text.lookup("grant." + g.Name); known {
-		return text
-	}
-	return g.Name
-}
-
-// OnlyIdentity reports whether the app only learns who the user is.
-func (v view) OnlyIdentity() bool {
-	for _, g := range v.Consent.Grants {
-		if g.Name != "mwoauth-authonly" && g.Name != "mwoauth-authonlyprivate" {
-			return false
-		}
-	}
-	return true
+	return template.HTML("<bdi>" + template.HTMLEscapeString(cmp.Or(g.Describe, g.Name)) + "</bdi>") //nolint:gosec // escaped
 }
