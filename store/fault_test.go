@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
@@ -300,7 +301,7 @@ func TestTLS(t *testing.T) {
 		tls  *store.TLS
 		want string
 	}{
-		"certificates":     {&store.TLS{CA: server.CAFile(), Cert: cert, Key: key, ServerName: mariadb.ServerName}, ""},
+		"certificates":     {&store.TLS{CA: server.CAFile(), Cert: cert, Key: key, ServerName: process.ServerName}, ""},
 		"host of the DSN":  {&store.TLS{CA: server.CAFile(), Cert: cert, Key: key}, ""},
 		"no certificate":   {&store.TLS{CA: server.CAFile()}, "refused: "},
 		"no TLS":           {nil, "refused: "},

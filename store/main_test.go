@@ -3,10 +3,10 @@ package store_test
 import (
 	"testing"
 
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
 )
 
-func TestMain(m *testing.M) { mariadb.Main(m) }
+func TestMain(m *testing.M) { process.Main(m) }
 
 func TestConformance(t *testing.T) { storetest.Run(t, nil) }

@@ -89,6 +89,11 @@ func (p *Pool) connect() error {
 	if p.primary, err = open(p.cfg.DSN); err != nil {
 		return fmt.Errorf("dsn: %w", err)
 	}
+	if p.primary.Catalog != "" { // else no statement has it
+		if err := checkName("dsn: schema", p.primary.Database); err != nil {
+			return err
+		}
+	}
 	for i, dsn := range p.cfg.Replicas {
 		r, err := open(dsn)
 		if err != nil {

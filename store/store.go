@@ -68,11 +68,11 @@ func (p *Pool) Wiki(w Wiki) *Store {
 	}
 	s.addStep(s.server(), wikiTables)
 	s.err = s.check()
-	s.names[placeWiki] = qualifier(s.server().dialect, w.Database, w.TablePrefix)
-	s.names[placeOAuth] = qualifier(p.dialect, p.cfg.OAuthDatabase, w.oauthPrefix())
-	s.names[placeCentral] = qualifier(s.centralServer().dialect, w.CentralAuthDatabase, "")
+	s.names[placeWiki] = s.server().qualifier(w.Database, w.TablePrefix)
+	s.names[placeOAuth] = p.qualifier(p.cfg.OAuthDatabase, w.oauthPrefix())
+	s.names[placeCentral] = s.centralServer().qualifier(w.CentralAuthDatabase, "")
 	if w.CentralAuthDatabase == "" && w.CentralAuthServer == nil {
-		s.names[placeCentral] = qualifier(p.dialect, "", w.TablePrefix)
+		s.names[placeCentral] = p.qualifier("", w.TablePrefix)
 	}
 	return s
 }
@@ -133,8 +133,11 @@ func (s *Store) check() error {
 
 // qualifier is what stands before a table's name: the quote, its database where one is named, and its prefix. The
 // names have passed checkName.
-func qualifier(d Dialect, database, prefix string) string {
-	quote := d.Quote()
+func (p *Pool) qualifier(database, prefix string) string {
+	quote := p.dialect.Quote()
+	if database == "" && p.primary.Catalog != "" {
+		database = p.primary.Database
+	}
 	if database == "" {
 		return quote + prefix
 	}

@@ -5,12 +5,12 @@ import (
 	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/cache"
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-func TestMain(m *testing.M) { mariadb.Main(m) }
+func TestMain(m *testing.M) { process.Main(m) }
 
 // TestCached has one cache around all stores: none of them may get another's
 // answer.

@@ -2,10 +2,7 @@
 // in a temporary directory, on a socket and on a free loopback port, with TLS
 // by a certificate authority of its own.
 //
-// A package whose tests call Start has this TestMain, so that the server never
-// outlives them:
-//
-//	func TestMain(m *testing.M) { mariadb.Main(m) }
+// A package whose tests call Start has process.Main for its TestMain, so that the server never outlives them.
 package mariadb
 
 import (
@@ -25,6 +22,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/loopback"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 )
 
 // install tells how to get a server. Tests fail without one, because a skipped
@@ -39,40 +37,27 @@ type Server struct {
 	root *sql.DB
 
 	mu   sync.Mutex
-	proc *process
+	proc *process.Process
 	own  uint64 // queries of our own, which Counters leaves out
 }
 
 var shared struct {
 	mu     sync.Mutex
-	inMain bool
 	server *Server
 	err    error
 }
 
-// Main runs the tests and then stops the server, if one was started.
-func Main(m *testing.M) {
-	shared.mu.Lock()
-	shared.inMain = true
-	shared.mu.Unlock()
-	m.Run() // the testing package exits with its result when TestMain returns
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if s := shared.server; s != nil {
-		s.discard()
-	}
-}
-
-// Start returns the server of this test process and starts it when it is asked
-// for first.
+// Start returns the server of this test process and starts it when it is asked for first.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
-	if !shared.inMain {
-		tb.Fatal("mariadb.Start: this package's TestMain must call mariadb.Main, or the server would outlive the tests")
-	}
 	if shared.server == nil && shared.err == nil {
+		process.AtEnd(tb, func() {
+			if s := shared.server; s != nil {
+				s.discard()
+			}
+		})
 		shared.server, shared.err = start()
 	}
 	if shared.err != nil {
@@ -90,7 +75,7 @@ func start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp(shortTemp(), "mariadb")
+	dir, err := os.MkdirTemp(process.ShortTemp(), "mariadb")
 	if err != nil {
 		return nil, err
 	}
@@ -100,15 +85,6 @@ func start() (*Server, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// shortTemp returns a directory with a short name, because the path of a socket
-// has 107 bytes at most.
-func shortTemp() string {
-	if dir := os.TempDir(); len(dir) < 70 {
-		return dir
-	}
-	return "/tmp"
 }
 
 func find(name string) (string, error) {
@@ -124,7 +100,7 @@ func find(name string) (string, error) {
 }
 
 func (s *Server) create(installDB, mariadbd string) error {
-	if err := s.makeCertificates(); err != nil {
+	if err := s.certificates().Make(); err != nil {
 		return err
 	}
 	args := append(s.common(), "--auth-root-authentication-method=normal", "--skip-test-db")
@@ -181,16 +157,17 @@ func (s *Server) run(mariadbd string) error {
 		return err
 	}
 	defer log.Close() //nolint:errcheck // the server has its own descriptor
+	cert, key := s.certificates().ServerFiles()
 	//nolint:gosec // likewise
 	cmd := exec.CommandContext(context.Background(), mariadbd, append(
 		s.common(),
 		"--bind-address=127.0.0.1", "--port="+s.addr[strings.IndexByte(s.addr, ':')+1:], "--socket="+s.socket(),
 		"--pid-file="+filepath.Join(s.dir, "pid"), "--skip-log-bin", "--performance-schema=OFF",
 		"--key-buffer-size=1M", "--max-connections=500", "--max-connect-errors=1000000",
-		"--ssl-ca="+s.CAFile(), "--ssl-cert="+s.file("server.crt"), "--ssl-key="+s.file("server.key"),
+		"--ssl-ca="+s.CAFile(), "--ssl-cert="+cert, "--ssl-key="+key,
 	)...)
 	cmd.Stdout, cmd.Stderr = log, log
-	proc, err := launch(cmd)
+	proc, err := process.Launch(cmd)
 	if err != nil {
 		return err
 	}
@@ -205,7 +182,7 @@ func (s *Server) run(mariadbd string) error {
 }
 
 // wait returns once the server answers on the socket, which it opens last.
-func (s *Server) wait(proc *process) error {
+func (s *Server) wait(proc *process.Process) error {
 	db, err := s.openRoot()
 	if err != nil {
 		return err
@@ -213,8 +190,8 @@ func (s *Server) wait(proc *process) error {
 	defer db.Close() //nolint:errcheck // nothing is lost
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		select {
-		case <-proc.done:
-			return fmt.Errorf("the server ended at once: %w", proc.err)
+		case <-proc.Done():
+			return fmt.Errorf("the server ended at once: %w", proc.Err())
 		case <-time.After(10 * time.Millisecond):
 		}
 		if _, err := os.Stat(s.socket()); err != nil {
@@ -229,6 +206,14 @@ func (s *Server) wait(proc *process) error {
 
 func (s *Server) socket() string          { return s.file("sock") }
 func (s *Server) file(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *Server) certificates() process.Certificates { return process.Certificates(s.dir) }
+
+// CAFile returns the certificate of the authority that signed the server's and the client's certificates.
+func (s *Server) CAFile() string { return s.certificates().CAFile() }
+
+// ClientFiles returns a client's certificate and key, for users that REQUIRE X509.
+func (s *Server) ClientFiles() (cert, key string) { return s.certificates().ClientFiles() }
 
 // TCPAddr is where the server listens: 127.0.0.1 and its port.
 func (s *Server) TCPAddr() string { return s.addr }

@@ -11,9 +11,10 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 )
 
-func TestMain(m *testing.M) { mariadb.Main(m) }
+func TestMain(m *testing.M) { process.Main(m) }
 
 func open(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
@@ -120,10 +121,10 @@ func TestTLSByPrivateCA(t *testing.T) {
 		config *tls.Config
 		ok     bool
 	}{
-		"certificate":    {&tls.Config{RootCAs: pool, ServerName: mariadb.ServerName, Certificates: []tls.Certificate{cert}}, true},
-		"no certificate": {&tls.Config{RootCAs: pool, ServerName: mariadb.ServerName}, false},
+		"certificate":    {&tls.Config{RootCAs: pool, ServerName: process.ServerName, Certificates: []tls.Certificate{cert}}, true},
+		"no certificate": {&tls.Config{RootCAs: pool, ServerName: process.ServerName}, false},
 		"other name":     {&tls.Config{RootCAs: pool, ServerName: "other.test", Certificates: []tls.Certificate{cert}}, false},
-		"public CAs":     {&tls.Config{ServerName: mariadb.ServerName, Certificates: []tls.Certificate{cert}}, false},
+		"public CAs":     {&tls.Config{ServerName: process.ServerName, Certificates: []tls.Certificate{cert}}, false},
 		"no TLS":         {nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,13 +3,13 @@ package parity_test
 import (
 	"testing"
 
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/parity"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
 )
 
-func TestMain(m *testing.M) { mariadb.Main(m) }
+func TestMain(m *testing.M) { process.Main(m) }
 
 // openWiki makes one wiki of the recorded farm. The OAuth tables are enwiki's;
 // those of the others are empty.

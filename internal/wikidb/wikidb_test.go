@@ -9,12 +9,13 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/parity"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-func TestMain(m *testing.M) { mariadb.Main(m) }
+func TestMain(m *testing.M) { process.Main(m) }
 
 // create runs the statements in a new database.
 func create(t *testing.T, driver string, statements []string) *sql.DB {

@@ -1,6 +1,6 @@
 // Package storetest is what every store must pass, and every cache around one: Run looks up keys in wikis of all
 // kinds, with a user who has exactly the rights that docs/database.md names. Its caller's TestMain calls
-// mariadb.Main.
+// process.Main.
 package storetest
 
 import (

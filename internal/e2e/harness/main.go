@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 )
 
 // extendedConnect switches on the extended CONNECT of HTTP/2 (RFC 8441), which
@@ -34,7 +34,7 @@ func Main(m *testing.M) {
 	}
 	home := os.Getenv("XDG_DATA_HOME")
 	defer os.RemoveAll(home) //nolint:errcheck // a temporary directory
-	mariadb.Main(m)
+	process.Main(m)
 }
 
 // runAgain replaces this process by one with the environment that Caddy wants.
