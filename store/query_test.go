@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
@@ -140,12 +142,7 @@ func (f farm) connect(t *testing.T, database string) *sql.DB {
 	if database == f.Database {
 		return f.Rows.Conn
 	}
-	conn, err := sql.Open(f.Driver, mariadb.Start(t).RootDSN(database))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
+	return f.Connect(t, database)
 }
 
 // named gives the first SELECT's columns names of their own, as a derived table must have.
@@ -167,7 +164,11 @@ func TestIndexes(t *testing.T) {
 				if f.Missing(table) {
 					continue
 				}
-				f.Exec(t, map[string]string{wikidb.MySQL: "ANALYZE TABLE ", wikidb.SQLite: "ANALYZE "}[b.Driver]+f.Table(table))
+				analyze := "ANALYZE "
+				if b.Driver == wikidb.MySQL {
+					analyze = "ANALYZE TABLE "
+				}
+				f.Exec(t, analyze+f.Table(table))
 			}
 			s := f.Store(t)
 			for name, key := range f.keys() {
@@ -197,8 +198,14 @@ type step struct {
 
 func explain(t *testing.T, f farm, asked store.Asked) (plan []step) {
 	t.Helper()
-	prefix := map[string]string{wikidb.MySQL: "EXPLAIN ", wikidb.SQLite: "EXPLAIN QUERY PLAN "}[f.Driver]
-	rows, err := f.connect(t, asked.Database).QueryContext(t.Context(), prefix+asked.Text, asked.Args...)
+	prefix, args := "EXPLAIN ", asked.Args
+	switch f.Driver {
+	case wikidb.SQLite:
+		prefix = "EXPLAIN QUERY PLAN "
+	case wikidb.Postgres: // which explains nothing that has parameters
+		args = append([]any{pgx.QueryExecModeSimpleProtocol}, args...)
+	}
+	rows, err := f.connect(t, asked.Database).QueryContext(t.Context(), prefix+asked.Text, args...)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, asked.Text)
 	}
@@ -227,9 +234,12 @@ func explain(t *testing.T, f farm, asked store.Asked) (plan []step) {
 			line = append(line, c+"="+value)
 		}
 		s := step{text: strings.Join(line, " ")}
-		if f.Driver == wikidb.SQLite {
+		switch f.Driver {
+		case wikidb.SQLite:
 			s.ok = !strings.HasPrefix(row["detail"], "SCAN")
-		} else {
+		case wikidb.Postgres:
+			s.ok = !strings.Contains(row["QUERY PLAN"], "Seq Scan")
+		default:
 			s.ok = slices.Contains([]string{"const", "eq_ref", "ref", "NULL"}, row["type"]) && !strings.Contains(row["Extra"], "temporary") ||
 				row["select_type"] == "UNION RESULT"
 		}
@@ -244,7 +254,7 @@ func explain(t *testing.T, f farm, asked store.Asked) (plan []step) {
 // TestEveryGrantIsNeeded takes away one column after the other of those that docs/database.md lists.
 func TestEveryGrantIsNeeded(t *testing.T) {
 	for _, b := range storetest.Backends {
-		if b.Driver != wikidb.MySQL {
+		if b.Driver == wikidb.SQLite {
 			continue // a file has no grants
 		}
 		t.Run(b.Name, func(t *testing.T) {
@@ -283,7 +293,7 @@ func TestEveryGrantIsNeeded(t *testing.T) {
 					switch {
 					case err == nil:
 						t.Errorf("nothing fails without %s of %s", column, table)
-					case !strings.Contains(err.Error(), "missing, or not granted to '"+storetest.User) ||
+					case !strings.Contains(err.Error(), "missing, or not granted to "+map[bool]string{false: "'", true: `"`}[b.Driver == wikidb.Postgres]+storetest.User) ||
 						!strings.Contains(err.Error(), table) || !strings.Contains(err.Error(), "docs/database.md"):
 						t.Errorf("without %s of %s, the error does not tell: %v", column, table, err)
 					}

@@ -3,8 +3,8 @@ package parity_test
 import (
 	"testing"
 
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/parity"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
 )

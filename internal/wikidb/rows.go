@@ -6,7 +6,9 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
@@ -21,8 +23,10 @@ const (
 // DB is where rows go.
 type DB struct {
 	Conn    *sql.DB
+	Driver  string // Postgres; else it makes no difference
 	Release validator.Release
 	Prefix  string
+	OldUser bool   // the table of users is OldUserTable
 	OAuth   string // database of the OAuth tables, when it is not the connection's own
 	Central string // database of CentralAuth's tables, which then have no prefix, likewise
 }
@@ -37,9 +41,7 @@ func (db DB) Insert(ctx context.Context, rows ...Row) error {
 	if err != nil {
 		return err
 	}
-	w := &writer{db: db, exec: func(statement string, args ...any) (sql.Result, error) {
-		return tx.ExecContext(ctx, statement, args...)
-	}}
+	w := &writer{ctx: ctx, tx: tx, db: db}
 	for _, r := range rows {
 		r.write(w)
 	}
@@ -51,9 +53,10 @@ func (db DB) Insert(ctx context.Context, rows ...Row) error {
 }
 
 type writer struct {
-	exec func(statement string, args ...any) (sql.Result, error)
-	db   DB
-	err  error
+	ctx context.Context //nolint:containedctx // a writer lives as long as one Insert
+	tx  *sql.Tx
+	db  DB
+	err error
 }
 
 type values map[string]any
@@ -66,30 +69,77 @@ func (w *writer) insert(t table, v values) (id int64) {
 	var args []any
 	for _, c := range t.columns {
 		if value, ok := v[c.name]; ok {
-			names, marks, args = append(names, c.name), append(marks, "?"), append(args, value)
+			args = append(args, w.db.value(c, value))
+			names, marks = append(names, c.name), append(marks, w.db.mark(len(args)))
 		}
 	}
 	if len(args) != len(v) {
 		w.err = fmt.Errorf("row of %s names a column that the table lacks: %v", t.name, v)
 		return 0
 	}
-	result, err := w.exec("INSERT INTO "+w.db.table(t)+
-		" ("+strings.Join(names, ", ")+") VALUES ("+strings.Join(marks, ", ")+")", args...)
-	if err != nil {
-		w.err = fmt.Errorf("row of %s: %w", t.name, err)
-		return 0
+	if id, w.err = w.run("INSERT INTO "+w.db.table(t)+
+		" ("+strings.Join(names, ", ")+") VALUES ("+strings.Join(marks, ", ")+")", t.columns[0], args); w.err != nil {
+		w.err = fmt.Errorf("row of %s: %w", t.name, w.err)
 	}
-	id, w.err = result.LastInsertId()
 	return id
 }
 
-func (db DB) table(t table) string {
-	if db.Central != "" && t.isCentral() {
-		return "`" + db.Central + "`.`" + t.name + "`"
+// run inserts a row, and returns the value of the column when that is serial.
+func (w *writer) run(statement string, first column, args []any) (id int64, err error) {
+	if w.db.Driver == Postgres && first.kind == serial {
+		err = w.tx.QueryRowContext(w.ctx, statement+" RETURNING "+first.name, args...).Scan(&id)
+		return id, err
 	}
-	name := "`" + db.Prefix + t.name + "`"
+	result, err := w.tx.ExecContext(w.ctx, statement, args...)
+	if err != nil || w.db.Driver == Postgres {
+		return 0, err
+	}
+	return result.LastInsertId()
+}
+
+func (db DB) mark(n int) string {
+	if db.Driver == Postgres {
+		return "$" + strconv.Itoa(n)
+	}
+	return "?"
+}
+
+// value turns a value into one that PostgreSQL takes for the column: flags are
+// numbers there, and times are no digits.
+func (db DB) value(c column, value any) any {
+	if db.Driver != Postgres {
+		return value
+	}
+	switch v := value.(type) {
+	case bool:
+		if v {
+			return 1
+		}
+		return 0
+	case string:
+		if c.kind == timestamp || c.kind == expiry {
+			if at, err := time.Parse("20060102150405", v); err == nil {
+				return at
+			}
+		}
+	}
+	return value
+}
+
+func (db DB) table(t table) string {
+	quote := "`"
+	if db.Driver == Postgres {
+		quote = `"`
+	}
+	if db.Central != "" && t.isCentral() {
+		return quote + db.Central + quote + "." + quote + t.name + quote
+	}
+	name := quote + db.Prefix + t.name + quote
+	if db.OldUser && t.name == users.name {
+		name = quote + db.Prefix + OldUserTable + quote
+	}
 	if db.OAuth != "" && strings.HasPrefix(t.name, "oauth") {
-		name = "`" + db.OAuth + "`." + name
+		name = quote + db.OAuth + quote + "." + name
 	}
 	return name
 }

@@ -10,8 +10,9 @@ import (
 
 // Names of drivers, as in store.Config.
 const (
-	MySQL  = "mysql"
-	SQLite = "sqlite"
+	MySQL    = "mysql"
+	SQLite   = "sqlite"
+	Postgres = "postgres"
 )
 
 // kind is the type of a column.
@@ -49,6 +50,15 @@ var sqliteTypes = [...]string{
 	bytes32: "BLOB", bytes255: "BLOB", name128: "BLOB", name255: "BLOB", text255: "VARCHAR(255)",
 	small: "BLOB", blob: "BLOB", timestamp: "BLOB", expiry: "BLOB",
 }
+
+var postgresTypes = [...]string{
+	serial: "SERIAL PRIMARY KEY", number: "INT", flag: "SMALLINT",
+	bytes32: "TEXT", bytes255: "TEXT", name128: "TEXT", name255: "TEXT", text255: "VARCHAR(255)",
+	small: "TEXT", blob: "TEXT", timestamp: "TIMESTAMPTZ", expiry: "TIMESTAMPTZ",
+}
+
+// OldUserTable is the name of PostgreSQL's table of users up to 1.36.
+const OldUserTable = "mwuser"
 
 type column struct {
 	name string
@@ -261,9 +271,14 @@ func define(driver string, types map[kind]string, prefix string, tables ...table
 
 func (t table) define(driver string, other map[kind]string, prefix string) []string {
 	types, options := mysqlTypes[:], " ENGINE=InnoDB DEFAULT CHARSET=binary"
-	if driver == SQLite {
+	quote := "`"
+	switch driver {
+	case SQLite:
 		types, other, options = sqliteTypes[:], nil, ""
+	case Postgres:
+		types, other, options, quote = postgresTypes[:], nil, "", `"`
 	}
+	named := func(name string) string { return quote + prefix + name + quote }
 	var parts, after []string
 	for _, c := range t.columns {
 		part := c.name + " " + cmp.Or(other[c.kind], types[c.kind])
@@ -280,10 +295,10 @@ func (t table) define(driver string, other map[kind]string, prefix string) []str
 		if x.unique {
 			unique = "UNIQUE "
 		}
-		// SQLite has one name space for the indexes of a database.
-		after = append(after, fmt.Sprintf("CREATE %sINDEX `%s%s_%d` ON `%s%s` (%s)",
-			unique, prefix, t.name, i, prefix, t.name, x.columns))
+		// SQLite and PostgreSQL have one name space for the indexes of a database.
+		after = append(after, fmt.Sprintf("CREATE %sINDEX %s ON %s (%s)",
+			unique, named(fmt.Sprintf("%s_%d", t.name, i)), named(t.name), x.columns))
 	}
-	create := "CREATE TABLE `" + prefix + t.name + "` (" + strings.Join(parts, ", ") + ")" + options
+	create := "CREATE TABLE " + named(t.name) + " (" + strings.Join(parts, ", ") + ")" + options
 	return append([]string{create}, after...)
 }

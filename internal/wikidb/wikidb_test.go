@@ -9,8 +9,9 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/parity"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/postgres"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
@@ -21,11 +22,16 @@ func TestMain(m *testing.M) { process.Main(m) }
 func create(t *testing.T, driver string, statements []string) *sql.DB {
 	t.Helper()
 	dsn := filepath.Join(t.TempDir(), "wiki.sqlite")
-	if driver == wikidb.MySQL {
+	name := driver
+	switch driver {
+	case wikidb.MySQL:
 		s := mariadb.Start(t)
 		dsn = s.RootDSN(s.CreateDatabase(t))
+	case wikidb.Postgres:
+		s := postgres.Start(t)
+		name, dsn = postgres.Driver, s.RootDSN(s.CreateDatabase(t))
 	}
-	conn, err := sql.Open(driver, dsn)
+	conn, err := sql.Open(name, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,14 +70,20 @@ func TestRecordedRowsFit(t *testing.T) {
 }
 
 func TestRowsFitTheSchemas(t *testing.T) {
-	for _, driver := range []string{wikidb.MySQL, wikidb.SQLite} {
+	for _, driver := range []string{wikidb.MySQL, wikidb.SQLite, wikidb.Postgres} {
 		for _, release := range []validator.Release{35, 38, 39, 42, 43, 47} {
+			if driver == wikidb.Postgres && release < 39 {
+				continue // the extension came to PostgreSQL with 1.39
+			}
 			t.Run(driver+" "+release.String(), func(t *testing.T) {
 				conn := create(t, driver, append(wikidb.Schema(driver, release, "pre_"), wikidb.CentralAuthSchema(driver, release, "pre_")...))
-				db := wikidb.DB{Conn: conn, Release: release, Prefix: "pre_"}
+				db := wikidb.DB{Conn: conn, Driver: driver, Release: release, Prefix: "pre_"}
 				c := wikidb.NewConsumer(1, 2)
 				a := wikidb.NewAcceptance(3, c, 4)
 				a.Token = "a\x00'\"\\\xff% "
+				if driver == wikidb.Postgres { // text is UTF-8 without NUL
+					a.Token = "a'\"\\% "
+				}
 				if err := db.Insert(
 					t.Context(), c, a, wikidb.Token{Identifier: wikidb.RandomHex(40), AcceptanceID: 3},
 					wikidb.User{ID: 4, Name: "Zoë"}, wikidb.Group{UserID: 4, Name: "sysop"},

@@ -37,6 +37,10 @@ func (dialect) Bind(values []string) (expressions []string, args []any) {
 	return expressions, args
 }
 
+func (dialect) Begin() string { return "BEGIN" }
+
+func (dialect) Lock() string { return " FOR UPDATE" }
+
 func (dialect) Grantee(account string) string {
 	return `"` + strings.ReplaceAll(account, `"`, `""`) + `"`
 }

@@ -59,6 +59,20 @@ func (driver) Failure(err error) validator.Failure {
 	return failures[e.Code[:min(2, len(e.Code))]]
 }
 
+func (driver) Conflict(err error) store.Conflict {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return store.NoConflict
+	}
+	switch e.Code {
+	case "23505": // a unique index has it
+		return store.DuplicateRow
+	case "40001", "40P01", "55P03": // serialization, deadlock, lock not available
+		return store.LostRace
+	}
+	return store.NoConflict
+}
+
 func (driver) Account() string { return "SELECT current_user" }
 
 // deniedSchema reads the message of a schema that may not be used. It is in

@@ -2,17 +2,15 @@ package storetest
 
 import (
 	"database/sql"
-	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 	_ "github.com/caddy-mwoauth/caddy-mwoauth/store/mysql" // registers its driver
+	_ "github.com/caddy-mwoauth/caddy-mwoauth/store/postgres"
 	_ "github.com/caddy-mwoauth/caddy-mwoauth/store/sqlite"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
@@ -27,6 +25,7 @@ type Backend struct {
 	CentralAuth bool // users are CentralAuth's, whose tables are in another database; with SQLite, in the same
 	// The wiki's own tables, and CentralAuth's, are on servers of their own: another user, who may read nothing else.
 	WikiServer, CentralServer bool
+	OldUserTable              bool // users are in wikidb.OldUserTable
 }
 
 // Backends are all kinds. 1.41 and 1.42 are there for where they keep blocks, and which they count.
@@ -50,6 +49,14 @@ var Backends = []Backend{
 	{
 		Name: "MariaDB 1.47 CentralAuth on three servers", Driver: wikidb.MySQL, Release: validator.Release147,
 		Apart: true, CentralAuth: true, WikiServer: true, CentralServer: true,
+	},
+	{Name: "PostgreSQL 1.39", Driver: wikidb.Postgres, Release: validator.Release139},
+	{Name: "PostgreSQL 1.42", Driver: wikidb.Postgres, Release: 42, OldUserTable: true},
+	{Name: "PostgreSQL 1.47 prefixed, OAuth apart", Driver: wikidb.Postgres, Release: validator.Release147, Prefix: "mw-1_", Apart: true},
+	{Name: "PostgreSQL 1.39 CentralAuth", Driver: wikidb.Postgres, Release: validator.Release139, CentralAuth: true},
+	{
+		Name: "PostgreSQL 1.43 CentralAuth, wiki apart", Driver: wikidb.Postgres, Release: validator.Release143,
+		Apart: true, CentralAuth: true, WikiServer: true,
 	},
 	{Name: "SQLite 1.35", Driver: wikidb.SQLite, Release: validator.Release135},
 	{Name: "SQLite 1.43", Driver: wikidb.SQLite, Release: validator.Release143},
@@ -102,6 +109,7 @@ func (b Backend) Missing(table string) bool {
 // Wiki is a wiki with empty tables.
 type Wiki struct {
 	Backend
+	server          server       // nil: a file
 	Rows            wikidb.DB    // where rows are put
 	Config          store.Config // for a user who may do what docs/database.md grants
 	ServerConfig    store.Config // of the wiki's own server, where there is one, likewise
@@ -120,18 +128,22 @@ const (
 // Open makes a wiki.
 func (b Backend) Open(tb testing.TB) Wiki {
 	tb.Helper()
-	w := Wiki{Backend: b, Rows: wikidb.DB{Release: b.Release, Prefix: b.Prefix}, Config: store.Config{Driver: b.Driver}}
-	dsn := filepath.Join(tb.TempDir(), "wiki 100%25.sqlite")
-	w.Config.DSN = dsn
-	if b.Driver == wikidb.MySQL {
-		dsn = w.createDatabases(tb)
+	w := Wiki{
+		Backend: b, server: serverOf(tb, b.Driver), Config: store.Config{Driver: b.Driver},
+		Rows: wikidb.DB{Driver: b.Driver, Release: b.Release, Prefix: b.Prefix},
 	}
-	conn, err := sql.Open(b.Driver, dsn) // SQLite: the name as it stands, without a scheme
-	if err != nil {
-		tb.Fatal(err)
+	if w.server == nil {
+		w.Config.DSN = filepath.Join(tb.TempDir(), "wiki 100%25.sqlite")
+		conn, err := sql.Open(b.Driver, w.Config.DSN) // the name as it stands, without a scheme
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() { _ = conn.Close() })
+		w.Rows.Conn = conn
+	} else {
+		w.createDatabases(tb)
+		w.Rows.Conn = w.Connect(tb, w.Database)
 	}
-	tb.Cleanup(func() { _ = conn.Close() })
-	w.Rows.Conn = conn
 	for _, statement := range wikidb.WikiSchema(b.Driver, b.Release, b.Prefix) {
 		w.Exec(tb, statement)
 	}
@@ -143,7 +155,11 @@ func (b Backend) Open(tb testing.TB) Wiki {
 		}
 		w.define(tb, w.Rows.Central, wikidb.CentralAuthSchema(b.Driver, b.Release, prefix))
 	}
-	if b.Driver == wikidb.MySQL {
+	if b.OldUserTable {
+		w.Exec(tb, "ALTER TABLE "+w.quoted(b.Prefix+"user")+" RENAME TO "+w.quoted(b.Prefix+wikidb.OldUserTable))
+		w.Rows.OldUser = true
+	}
+	if w.server != nil {
 		w.createUsers(tb)
 	}
 	return w
@@ -154,11 +170,7 @@ func (w *Wiki) define(tb testing.TB, database string, statements []string) {
 	tb.Helper()
 	conn := w.Rows.Conn
 	if database != "" {
-		var err error
-		if conn, err = sql.Open(w.Driver, mariadb.Start(tb).RootDSN(database)); err != nil {
-			tb.Fatal(err)
-		}
-		defer conn.Close() //nolint:errcheck // nothing was lost if it failed
+		conn = w.Connect(tb, database)
 	}
 	for _, statement := range statements {
 		if _, err := conn.ExecContext(tb.Context(), statement); err != nil {
@@ -167,29 +179,40 @@ func (w *Wiki) define(tb testing.TB, database string, statements []string) {
 	}
 }
 
-func (w *Wiki) createDatabases(tb testing.TB) (rootDSN string) {
-	s := mariadb.Start(tb)
-	w.Database = s.CreateDatabase(tb)
+// Connect connects the owner of the tables to the database.
+func (w Wiki) Connect(tb testing.TB, database string) *sql.DB {
+	tb.Helper()
+	name, dsn := w.server.root(database)
+	conn, err := sql.Open(name, dsn)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func (w *Wiki) createDatabases(tb testing.TB) {
+	s := w.server
+	w.Database = s.create(tb, "mediawiki")
 	w.OAuthDatabase = w.Database
 	if w.Apart {
-		w.OAuthDatabase = s.CreateDatabase(tb)
+		w.OAuthDatabase = s.create(tb, "oauth")
 		w.Rows.OAuth = w.OAuthDatabase
 	}
 	if w.CentralAuth {
-		w.CentralDatabase = s.CreateDatabase(tb)
+		w.CentralDatabase = s.create(tb, "centralauth")
 		w.Rows.Central = w.CentralDatabase
 	}
 	if w.WikiServer {
-		w.Config.DSN = s.DSN(User, Password, w.OAuthDatabase)
-		w.ServerConfig = store.Config{Driver: w.Driver, DSN: s.DSN(User+wikiUser, Password, w.Database)}
+		w.Config.DSN = s.dsn(User, w.OAuthDatabase)
+		w.ServerConfig = store.Config{Driver: w.Driver, DSN: s.dsn(User+wikiUser, w.Database)}
 	} else {
-		w.Config.DSN = s.DSN(User, Password, w.Database)
+		w.Config.DSN = s.dsn(User, w.Database)
 		w.Config.OAuthDatabase = w.Rows.OAuth
 	}
 	if w.CentralServer {
-		w.CentralConfig = store.Config{Driver: w.Driver, DSN: s.DSN(User+centralUser, Password, w.CentralDatabase)}
+		w.CentralConfig = store.Config{Driver: w.Driver, DSN: s.dsn(User+centralUser, w.CentralDatabase)}
 	}
-	return s.RootDSN(w.Database)
 }
 
 // Ends of the names of the users on servers of their own.
@@ -207,12 +230,17 @@ func (w Wiki) user(table string) string {
 }
 
 func (w Wiki) createUsers(tb testing.TB) {
-	grants := map[string][]string{User: nil}
+	grants, databases := map[string][]string{User: nil}, map[string][]string{}
 	for table, columns := range Columns(tb, w.Backend) {
-		grants[w.user(table)] = append(grants[w.user(table)], w.grant(table, columns...))
+		user := w.user(table)
+		grants[user] = append(grants[user], w.grant(table, columns...))
+		databases[user] = append(databases[user], w.database(table))
 	}
 	for user, grants := range grants {
-		mariadb.Start(tb).CreateUser(tb, user, Password, grants...)
+		w.server.createUser(tb, user, databases[user])
+		for _, grant := range grants {
+			w.server.exec(tb, grant+" TO "+w.server.grantee(user))
+		}
 	}
 }
 
@@ -226,12 +254,12 @@ func (w Wiki) grant(table string, columns ...string) string {
 
 // Allow grants columns of the table to who reads it.
 func (w Wiki) Allow(tb testing.TB, table string, columns ...string) {
-	mariadb.Start(tb).Exec(tb, w.grant(table, columns...)+" TO '"+w.user(table)+"'@'%'")
+	w.server.exec(tb, w.grant(table, columns...)+" TO "+w.server.grantee(w.user(table)))
 }
 
 // Deny takes columns of the table from who reads it.
 func (w Wiki) Deny(tb testing.TB, table string, columns ...string) {
-	mariadb.Start(tb).Exec(tb, "REVOKE"+strings.TrimPrefix(w.grant(table, columns...), "GRANT")+" FROM '"+w.user(table)+"'@'%'")
+	w.server.exec(tb, "REVOKE"+strings.TrimPrefix(w.grant(table, columns...), "GRANT")+" FROM "+w.server.grantee(w.user(table)))
 }
 
 // Exec runs a statement as the owner of the tables.
@@ -271,90 +299,26 @@ func (w Wiki) Store(tb testing.TB) *store.Store {
 	return open(w.Config).Wiki(view)
 }
 
-// grantStatement reads a statement of docs/database.md, and the comment that says for which releases it is.
-var grantStatement = regexp.MustCompile(`(?:-- ([^\n]*):\n)?GRANT SELECT(?: \(([^)]*)\))?\s+ON (enwiki|centralauth)\.(\w+) TO 'oauth_gateway'@'10\.0\.0\.5';`)
-
-// readerStatement is any statement for the account that reads.
-var readerStatement = regexp.MustCompile(`(?m)^GRANT SELECT[^;]*'oauth_gateway'`)
-
-// Columns are the columns that docs/database.md grants for the kind of wiki, by table; nil: the whole table.
-func Columns(tb testing.TB, b Backend) map[string][]string {
-	tb.Helper()
-	text, err := os.ReadFile(document(tb))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	statements := grantStatement.FindAllStringSubmatch(string(text), -1)
-	if len(statements) != len(readerStatement.FindAll(text, -1)) {
-		tb.Fatalf("%d of the GRANT statements of docs/database.md can be read", len(statements))
-	}
-	columns := map[string][]string{}
-	for _, s := range statements {
-		table := s[4]
-		if !holds(tb, s[1], b.Release) || s[3] == "centralauth" && !b.CentralAuth {
-			continue
-		}
-		if s[2] == "" { // the whole table
-			columns[table] = nil
-			continue
-		}
-		for column := range strings.SplitSeq(s[2], ",") {
-			columns[table] = append(columns[table], strings.TrimSpace(column))
-		}
-	}
-	return columns
-}
-
-// holds reads a comment such as "from 1.43 on", "up to 1.42" or "1.42 only".
-func holds(tb testing.TB, comment string, r validator.Release) bool {
-	if comment == "" {
-		return true
-	}
-	at := regexp.MustCompile(`1\.\d\d`).FindString(comment)
-	release, err := validator.ParseRelease(at)
-	switch {
-	case err == nil && comment == "from "+at+" on":
-		return r >= release
-	case err == nil && comment == "up to "+at:
-		return r <= release
-	case err == nil && comment == at+" only":
-		return r == release
-	}
-	tb.Fatalf("docs/database.md: GRANT statement for what releases? %q", comment)
-	return false
-}
-
-// document finds docs/database.md from a test's directory.
-func document(tb testing.TB) string {
-	dir, err := os.Getwd()
-	for ; err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, missing := os.Stat(filepath.Join(dir, "go.mod")); missing == nil {
-			return filepath.Join(dir, "docs", "database.md")
-		}
-	}
-	tb.Fatalf("the module's directory was not found: %v", err)
-	return ""
-}
-
-// Grants are the statements of docs/database.md for this wiki, up to TO.
-func (w Wiki) Grants(tb testing.TB) []string {
-	var grants []string
-	for table, columns := range Columns(tb, w.Backend) {
-		grants = append(grants, w.grant(table, columns...))
-	}
-	return grants
-}
-
 // Table is the table's name in a statement, with its database and prefix.
 func (w Wiki) Table(name string) string {
 	database := w.database(name)
+	if name == "user" && w.OldUserTable {
+		name = wikidb.OldUserTable
+	}
 	switch {
 	case w.Driver == wikidb.SQLite:
-		return "`" + w.Prefix + name + "`"
+		return w.quoted(w.Prefix + name)
 	case database == w.CentralDatabase:
-		return "`" + database + "`.`" + name + "`"
+		return w.quoted(database) + "." + w.quoted(name)
 	}
-	return "`" + database + "`.`" + w.Prefix + name + "`"
+	return w.quoted(database) + "." + w.quoted(w.Prefix+name)
+}
+
+func (w Wiki) quoted(name string) string {
+	if w.Driver == wikidb.Postgres {
+		return `"` + name + `"`
+	}
+	return "`" + name + "`"
 }
 
 func (w Wiki) database(table string) string {

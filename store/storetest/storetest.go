@@ -84,6 +84,7 @@ func short(v reflect.Value) string {
 
 // builder collects rows and what lookups must find of them.
 type builder struct {
+	kind    Backend
 	release validator.Release
 	central bool // users are CentralAuth's
 	rows    []wikidb.Row
