@@ -21,20 +21,25 @@ func TestOpenRefuses(t *testing.T) {
 		config store.Config
 		want   string
 	}{
-		"driver":           {store.Config{Driver: "postgres", DSN: dsn}, "importing github.com/caddy-mwoauth/caddy-mwoauth/store/postgres"},
-		"no driver":        {store.Config{DSN: dsn}, `unknown store driver "": this build has mysql, sqlite`},
+		"driver":           {store.Config{Driver: "oracle", DSN: dsn}, "importing github.com/caddy-mwoauth/caddy-mwoauth/store/oracle"},
+		"no driver":        {store.Config{DSN: dsn}, `unknown store driver "": this build has mysql, postgres, sqlite`},
 		"dsn":              {store.Config{Driver: "mysql", DSN: "s3cr3t"}, "dsn: malformed"},
 		"replica":          {store.Config{Driver: "mysql", DSN: dsn, Replicas: []string{dsn, "s3cr3t"}}, "replica 2: malformed"},
 		"replica database": {store.Config{Driver: "mysql", DSN: dsn, Replicas: []string{dsn + "2"}}, `it names database "enwiki2", the primary "enwiki"`},
 		"oauth_database":   {store.Config{Driver: "mysql", DSN: dsn, OAuthDatabase: "meta`; DROP"}, "want letters, digits, _ and -"},
-		"sqlite database":  {store.Config{Driver: "sqlite", DSN: "wiki.sqlite", OAuthDatabase: "meta"}, "reaches one database"},
-		"sqlite options":   {store.Config{Driver: "sqlite", DSN: "wiki.sqlite?mode=rwc"}, "want the path of the database file"},
-		"sqlite memory":    {store.Config{Driver: "sqlite", DSN: ":memory:"}, "want the path of the database file"},
-		"sqlite tls":       {store.Config{Driver: "sqlite", DSN: "wiki.sqlite", TLS: &store.TLS{}}, "tls: a file has none"},
-		"ca missing":       {store.Config{Driver: "mysql", DSN: dsn, TLS: &store.TLS{CA: empty + "x"}}, "tls ca: open " + empty + "x"},
-		"ca empty":         {store.Config{Driver: "mysql", DSN: dsn, TLS: &store.TLS{CA: empty}}, "no PEM certificate found"},
-		"cert alone":       {store.Config{Driver: "mysql", DSN: dsn, TLS: &store.TLS{Cert: empty}}, "cert and key belong together"},
-		"cert empty":       {store.Config{Driver: "mysql", DSN: dsn, TLS: &store.TLS{Cert: empty, Key: empty}}, "tls cert "},
+		"postgres schema":  {store.Config{Driver: "postgres", DSN: `postgres://u:s3cr3t@[::1]/db?search_path=a"b`}, "want letters, digits, _ and -"},
+		"postgres replica": {
+			store.Config{Driver: "postgres", DSN: "postgres://u:s3cr3t@[::1]/db", Replicas: []string{"postgres://u:s3cr3t@[::1]/db?search_path=b"}},
+			`it names database "db.b", the primary "db.mediawiki"`,
+		},
+		"sqlite database": {store.Config{Driver: "sqlite", DSN: "wiki.sqlite", OAuthDatabase: "meta"}, "reaches one database"},
+		"sqlite options":  {store.Config{Driver: "sqlite", DSN: "wiki.sqlite?mode=rwc"}, "want the path of the database file"},
+		"sqlite memory":   {store.Config{Driver: "sqlite", DSN: ":memory:"}, "want the path of the database file"},
+		"sqlite tls":      {store.Config{Driver: "sqlite", DSN: "wiki.sqlite", TLS: &store.TLS{}}, "tls: a file has none"},
+		"ca missing":      {store.Config{Driver: "mysql", DSN: dsn, TLS: &store.TLS{CA: empty + "x"}}, "tls ca: open " + empty + "x"},
+		"ca empty":        {store.Config{Driver: "mysql", DSN: dsn, TLS: &store.TLS{CA: empty}}, "no PEM certificate found"},
+		"cert alone":      {store.Config{Driver: "mysql", DSN: dsn, TLS: &store.TLS{Cert: empty}}, "cert and key belong together"},
+		"cert empty":      {store.Config{Driver: "mysql", DSN: dsn, TLS: &store.TLS{Cert: empty, Key: empty}}, "tls cert "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool, err := store.Open(test.config)
