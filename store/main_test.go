@@ -10,3 +10,5 @@ import (
 func TestMain(m *testing.M) { process.Main(m) }
 
 func TestConformance(t *testing.T) { storetest.Run(t, nil) }
+
+func TestFailureClasses(t *testing.T) { storetest.Failures(t) }

@@ -15,9 +15,10 @@ import (
 	"testing"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 )
 
-func TestMain(m *testing.M) { mariadb.Main(m) }
+func TestMain(m *testing.M) { process.Main(m) }
 
 // recordedAddress is where the recorded wiki was. An app has it as its callback.
 const recordedAddress = "http://127.0.0.1:8046"

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"database/sql"
 	"testing"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
@@ -20,6 +21,10 @@ type server interface {
 	createUser(tb testing.TB, user string, databases []string)
 	grantee(user string) string
 	exec(tb testing.TB, statement string)
+	// exhaust lets the server accept no connection of the account until the test
+	// ends.
+	exhaust(tb testing.TB, user string)
+	TCPAddr() string
 }
 
 // serverOf returns the server of a driver; nil: it reads files.
@@ -56,6 +61,19 @@ func (s mariadbServer) grantee(user string) string { return "'" + user + "'@'%'"
 
 func (s mariadbServer) exec(tb testing.TB, statement string) { s.Exec(tb, statement) }
 
+func (s mariadbServer) exhaust(tb testing.TB, user string) {
+	s.Exec(tb, "ALTER USER "+s.grantee(user)+" WITH MAX_USER_CONNECTIONS 1")
+	tb.Cleanup(func() { s.Exec(tb, "ALTER USER "+s.grantee(user)+" WITH MAX_USER_CONNECTIONS 0") })
+	conn, err := sql.Open(wikidb.MySQL, s.DSN(user, Password, ""))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = conn.Close() })
+	if err := conn.PingContext(tb.Context()); err != nil { // it takes the one
+		tb.Fatal(err)
+	}
+}
+
 // postgresServer is one database of PostgreSQL, whose schemas are the databases.
 type postgresServer struct {
 	*postgres.Server
@@ -85,5 +103,10 @@ func (s postgresServer) createUser(tb testing.TB, user string, schemas []string)
 }
 
 func (s postgresServer) grantee(user string) string { return `"` + user + `"` }
+
+func (s postgresServer) exhaust(tb testing.TB, user string) {
+	s.Exec(tb, "", "ALTER ROLE "+s.grantee(user)+" CONNECTION LIMIT 0")
+	tb.Cleanup(func() { s.Exec(tb, "", "ALTER ROLE "+s.grantee(user)+" CONNECTION LIMIT -1") })
+}
 
 func (s postgresServer) exec(tb testing.TB, statement string) { s.Exec(tb, s.database, statement) }
