@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
@@ -30,15 +31,15 @@ func TestAppsOfTheConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := h.apps[0]; a.ID != 1000 || a.Key != strings.Repeat("a", 32) || a.Name != "Tool" || a.OwnerID != 42 || a.Version != 1 || a.Wiki != "*" ||
+	if a := h.cfg.site.Consumers[0]; a.ID != 1000 || a.Key != strings.Repeat("a", 32) || a.Name != "Tool" || a.OwnerID != 42 || a.Version != 1 || a.Wiki != "*" ||
 		!a.Restrictions.Everywhere() || a.OwnerOnly || a.RSAKey != nil || a.Secret != "" {
 		t.Errorf("%+v", a)
 	}
-	if a := h.apps[1]; a.ID != 1001 || a.Version != 2 || a.Wiki != "dewiki" || a.Restrictions.Everywhere() || len(a.Restrictions.Pages) != 1 || !a.OwnerOnly ||
+	if a := h.cfg.site.Consumers[1]; a.ID != 1001 || a.Version != 2 || a.Wiki != "dewiki" || a.Restrictions.Everywhere() || len(a.Restrictions.Pages) != 1 || !a.OwnerOnly ||
 		a.RSAKey == nil || a.Secret != "raw secret" {
 		t.Errorf("%+v", a)
 	}
-	if !h.served[0].apps {
+	if !h.cfg.site.Served[0].Consumers {
 		t.Error("the wiki does not know them")
 	}
 }
@@ -84,12 +85,12 @@ func TestMistakesInApps(t *testing.T) {
 
 // A farm is upgraded wiki by wiki: those of 1.47 know the apps.
 func TestAppsOfAFarm(t *testing.T) {
-	h := farm(map[string]Wiki{"newwiki": {}, "oldwiki": {MediaWiki: "1.46"}})
-	h.Consumers = []Consumer{{Key: strings.Repeat("a", 32), ID: 1, Name: "Tool", Owner: 1, OAuthVersion: 1}}
+	h := farm(map[string]config.Wiki{"newwiki": {}, "oldwiki": {MediaWiki: "1.46"}})
+	h.Consumers = []config.Consumer{{Key: strings.Repeat("a", 32), ID: 1, Name: "Tool", Owner: 1, OAuthVersion: 1}}
 	s := settingsOf(t, h)
-	for _, w := range s.served {
-		if w.apps != (w.place.ID == "newwiki") {
-			t.Errorf("%s: %v", w.place.ID, w.apps)
+	for _, w := range s.site.Served {
+		if w.Consumers != (w.Tables.ID == "newwiki") {
+			t.Errorf("%s: %v", w.Tables.ID, w.Consumers)
 		}
 	}
 }

@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"errors"
-	"strings"
+	"maps"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/grammar"
 )
 
@@ -105,173 +107,22 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		mistakes = append(mistakes, d.Errf("oauth takes no argument but a matcher: unexpected %s", grammar.Named(d.Val())))
 		d.RemainingArgs()
 	}
-	return errors.Join(append(mistakes, grammar.ReadBlock(d, h.subdirectives(), "require", "consumer"))...)
+	return errors.Join(append(mistakes, grammar.ReadBlock(d, h.subdirectives(), slices.Concat(config.Repeated, []string{"require"})...))...)
 }
 
 func (h *Handler) subdirectives() map[string]grammar.Subdirective {
-	return map[string]grammar.Subdirective{
-		"store":                h.readStore,
-		"wiki":                 h.readWiki,
-		"users":                h.readUsers,
-		"mediawiki":            grammar.Text(&h.MediaWiki, checkRelease),
-		"rules":                grammar.Choice(&h.Rules, rulesChoice),
-		"secret_key":           grammar.Secret(&h.SecretKey),
-		"public_key":           grammar.Texts(&h.PublicKey),
-		"base_url":             grammar.Text(&h.BaseURL, checkBaseURL),
-		"mode":                 grammar.Choice(&h.Mode, modeChoice),
-		"consumer":             h.readConsumer,
-		"require":              h.readRequire,
-		"block_disables_login": grammar.Choice((*string)(&h.BlockDisablesLogin), blocksChoice),
-		"timestamp_window":     grammar.Duration(&h.TimestampWindow),
-		"clock_skew":           grammar.DurationOrZero(&h.ClockSkew),
-		"max_form_size":        grammar.Size(&h.MaxFormSize),
-		"max_body_size":        grammar.Size(&h.MaxBodySize),
-		"handshake":            h.readHandshake,
-		"trusted_peer":         grammar.Choice(&h.TrustedPeer, peerChoice),
-		"cors_preflight":       h.readPreflight,
-		"credentials":          grammar.Choice(&h.Credentials, credentialsChoice),
-		"cache":                h.readCache,
-		"nonces":               h.readNonces,
-		"headers":              grammar.Text(&h.Headers, checkPrefix),
-		"errors":               grammar.Choice(&h.Errors, errorsChoice),
-		"realm":                grammar.Text(&h.Realm, checkRealm),
-	}
-}
-
-func (h *Handler) readStore(line *caddyfile.Dispenser) error {
-	s := new(Store)
-	h.Store = s
-	var mistakes []error
-	switch args := line.RemainingArgs(); {
-	case len(args) != 2 || args[1] == "":
-		// The arguments are not quoted: one of them may be a DSN with its password.
-		mistakes = append(mistakes, line.Err("store takes a driver and a DSN"))
-	default:
-		s.Driver, s.DSN = args[0], args[1]
-		if err := driverChoice.Check(s.Driver); err != nil {
-			mistakes = append(mistakes, line.WrapErr(err))
-		}
-	}
-	return errors.Join(append(mistakes, grammar.ReadBlock(line, map[string]grammar.Subdirective{
-		"replica":           grammar.Texts(&s.Replicas),
-		"table_prefix":      grammar.Text(&s.TablePrefix, checkDatabase("table_prefix")),
-		"oauth_database":    grammar.Text(&s.OAuthDatabase, checkDatabase("oauth_database")),
-		"tls":               s.readTLS,
-		"query_timeout":     grammar.Duration(&s.QueryTimeout),
-		"max_open_conns":    grammar.Number(&s.MaxOpenConns),
-		"conn_max_lifetime": grammar.Duration(&s.ConnMaxLifetime),
-	}))...)
-}
-
-func (s *Store) readTLS(line *caddyfile.Dispenser) error {
-	s.TLS = new(TLS)
-	return errors.Join(grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
-		"ca":          grammar.Text(&s.TLS.CA, nil),
-		"cert":        grammar.Text(&s.TLS.Cert, nil),
-		"key":         grammar.Text(&s.TLS.Key, nil),
-		"server_name": grammar.Text(&s.TLS.ServerName, nil),
-	}))
-}
-
-func (h *Handler) readWiki(line *caddyfile.Dispenser) error {
-	args := line.RemainingArgs()
-	if len(args) != 1 {
-		return line.Err("wiki takes one wiki id, or a placeholder and a block of wikis")
-	}
-	h.Wiki = args[0]
-	var wrong error
-	if !strings.Contains(h.Wiki, "{") {
-		wrong = grammar.Wrap(line, checkWiki(h.Wiki))
-	}
-	err := grammar.ReadLines(line, func(line *caddyfile.Dispenser) error {
-		id := line.Val()
-		if _, twice := h.Wikis[id]; twice {
-			return line.Errf("wiki %s is given more than once", grammar.Shown(id))
-		}
-		w, err := readFarmWiki(line)
-		if h.Wikis == nil {
-			h.Wikis = make(map[string]Wiki)
-		}
-		h.Wikis[id] = w
-		return errors.Join(grammar.Wrap(line, checkWiki(id)), err)
+	all := h.site().Subdirectives()
+	maps.Copy(all, map[string]grammar.Subdirective{
+		"mode":           grammar.Choice(&h.Mode, modeWords),
+		"require":        config.ReadRequire(&h.Require),
+		"clock_skew":     grammar.DurationOrZero(&h.ClockSkew),
+		"max_body_size":  grammar.Size(&h.MaxBodySize),
+		"handshake":      h.readHandshake,
+		"trusted_peer":   grammar.Choice(&h.TrustedPeer, peerWords),
+		"cors_preflight": h.readPreflight,
+		"credentials":    grammar.Choice(&h.Credentials, credentialsWords),
+		"headers":        grammar.Text(&h.Headers, checkPrefix),
+		"errors":         grammar.Choice(&h.Errors, errorsWords),
 	})
-	if wrong == nil && err == nil {
-		wrong = grammar.Wrap(line, checkFarm(h.Wiki, h.Wikis))
-	}
-	return errors.Join(wrong, err)
-}
-
-func readFarmWiki(line *caddyfile.Dispenser) (w Wiki, err error) {
-	err = errors.Join(grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
-		"database":     grammar.Text(&w.Database, checkDatabase("database")),
-		"table_prefix": grammar.Text(&w.TablePrefix, checkDatabase("table_prefix")),
-		"base_url":     grammar.Text(&w.BaseURL, checkBaseURL),
-		"mediawiki":    grammar.Text(&w.MediaWiki, checkRelease),
-		"dsn":          grammar.Secret(&w.DSN),
-	}))
-	return w, err
-}
-
-func (h *Handler) readUsers(line *caddyfile.Dispenser) error {
-	u := new(Users)
-	h.Users = u
-	if !line.NextArg() {
-		return line.Err("users takes local or centralauth")
-	}
-	u.Source = line.Val()
-	if err := usersChoice.Check(u.Source); err != nil {
-		return line.WrapErr(err)
-	}
-	if u.Source == usersLocal {
-		return errors.Join(grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
-			"shared_ids": grammar.Flag(&u.SharedIDs),
-		}))
-	}
-	if line.NextArg() {
-		u.Database = line.Val()
-	}
-	return errors.Join(grammar.Wrap(line, u.check()), grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
-		"dsn":        grammar.Secret(&u.DSN),
-		"shared_ids": func(line *caddyfile.Dispenser) error { return line.WrapErr(errSharedCentralAuth) },
-	}))
-}
-
-func (h *Handler) readRequire(line *caddyfile.Dispenser) error {
-	args := line.RemainingArgs()
-	if len(args) < 2 {
-		return line.Errf("require takes %s, and at least one value", grammar.OneOf(kindChoice.Built))
-	}
-	r := Requirement{Kind: args[0], Values: args[1:]}
-	h.Require = append(h.Require, r)
-	return errors.Join(grammar.Wrap(line, r.check()), grammar.NoBlock(line))
-}
-
-func (h *Handler) readCache(line *caddyfile.Dispenser) error {
-	c := new(Cache)
-	h.Cache = c
-	return errors.Join(grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
-		"size":         grammar.Size(&c.Size),
-		"ttl":          grammar.Duration(&c.TTL),
-		"negative_ttl": grammar.Duration(&c.NegativeTTL),
-		"max_stale":    grammar.Duration(&c.MaxStale),
-	}))
-}
-
-func (h *Handler) readNonces(line *caddyfile.Dispenser) error {
-	n := new(Nonces)
-	h.Nonces = n
-	if !line.NextArg() {
-		return line.Err("nonces takes memory")
-	}
-	n.Backend = line.Val()
-	if err := noncesChoice.Check(n.Backend); err != nil {
-		return line.WrapErr(err)
-	}
-	if !line.NextArg() {
-		return grammar.NoBlock(line)
-	}
-	if line.Val() != "size" {
-		return line.Err("nonces memory: unknown argument: want size")
-	}
-	return grammar.Size(&n.Size)(line)
+	return all
 }

@@ -13,9 +13,11 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/rs/cors"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/grammar"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/idheaders"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/pools"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -28,7 +30,7 @@ func (h *Handler) readPreflight(line *caddyfile.Dispenser) error {
 		return line.Err("cors_preflight takes check, answer or pass")
 	}
 	h.CORSPreflight = line.Val()
-	if err := preflightChoice.Check(h.CORSPreflight); err != nil {
+	if err := preflightWords.Check(h.CORSPreflight); err != nil {
 		return line.WrapErr(err)
 	}
 	if h.CORSPreflight != preflightAnswer {
@@ -125,11 +127,12 @@ func isToken(s string) bool {
 	return s != "" && strings.TrimFunc(s, tchar) == ""
 }
 
-// cors resolves the settings of the preflights that the gateway answers itself.
-func (r *resolver) crossOrigin(h *Handler) *cors.Cors {
+// resolveCORS resolves the settings of the preflights that the gateway answers
+// itself.
+func resolveCORS(r *config.Resolver, h *Handler) *cors.Cors {
 	if h.CORSPreflight != preflightAnswer {
 		if h.CORS != nil {
-			r.check(errors.New("cors has no effect without cors_preflight answer"))
+			r.Check(errors.New("cors has no effect without cors_preflight answer"))
 		}
 		return nil
 	}
@@ -138,11 +141,11 @@ func (r *resolver) crossOrigin(h *Handler) *cors.Cors {
 		c = *h.CORS
 		c.Origins = nil
 		for _, origin := range h.CORS.Origins {
-			c.Origins = append(c.Origins, r.text("cors_preflight answer: origins", origin))
+			c.Origins = append(c.Origins, r.Text("cors_preflight answer: origins", origin))
 		}
 	}
 	mistakes := c.check()
-	r.mistakes = append(r.mistakes, mistakes...)
+	r.Check(errors.Join(mistakes...))
 	if len(mistakes) > 0 {
 		return nil
 	}
@@ -165,8 +168,8 @@ func (h *Handler) preflight(w http.ResponseWriter, r *http.Request, wiki string)
 	if !allowed {
 		d = validator.Decision{Verdict: validator.Deny, Reason: validator.PreflightRefused}
 	}
-	metrics.decided(&d)
-	outcome.Publish(r, outcome.Outcome{Decision: d, Wiki: wiki, Prefix: h.names.Prefix()})
+	pools.Count(&d)
+	outcome.Publish(r, outcome.Outcome{Decision: d, Wiki: wiki, Prefix: h.cfg.headers.Prefix()})
 	if !allowed {
 		h.log.Refused(r, &d, wiki, h.explain)
 		return h.refuse(w, r, &d, wiki)
@@ -200,7 +203,7 @@ func (h *Handler) allowOrigin(w http.ResponseWriter, r *http.Request) *headerWri
 // request.
 func (h *Handler) crossOrigin(r *http.Request) http.Header {
 	own := make(http.Header)
-	h.cors.HandlerFunc(headersOnly{own}, &http.Request{Method: originalMethod(r), Header: r.Header})
+	h.cfg.cors.HandlerFunc(headersOnly{own}, &http.Request{Method: originalMethod(r), Header: r.Header})
 	if origin := own["Access-Control-Allow-Origin"]; origin != nil {
 		own["Access-Control-Allow-Origin"] = slices.Clone(origin) // it is the request's own slice
 	}

@@ -9,8 +9,6 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-
-	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // TestSettingsByMode tries every setting in every mode: the table of the modes
@@ -31,7 +29,7 @@ func TestSettingsByMode(t *testing.T) {
 			t.Errorf("the table does not know %s", field.Name)
 			continue
 		}
-		for _, mode := range modeChoice.Built {
+		for _, mode := range modeWords.Built {
 			h := new(Handler)
 			setAny(reflect.ValueOf(h).Elem().Field(i))
 			var got []string
@@ -96,30 +94,5 @@ func TestInheritedWithoutEffect(t *testing.T) {
 	handlers[0].warn(zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&logs), zapcore.DebugLevel)))
 	if got := logs.String(); !strings.Contains(got, "require has no effect in mode strip") || strings.Contains(got, "store has no effect") {
 		t.Errorf("logged %q", got)
-	}
-}
-
-// TestRequireKinds holds each word of require to a kind of the validator, and
-// refuses every other word.
-func TestRequireKinds(t *testing.T) {
-	for _, kind := range validator.RequirementKinds() {
-		r := Requirement{Kind: kind.String(), Values: []string{"0123456789abcdef0123456789abcdef"}}
-		if got := r.kind(); got != kind || r.check() != nil {
-			t.Errorf("require %s: kind %d, %v", r.Kind, got, r.check())
-		}
-		h := complete(t, &Handler{Require: []Requirement{r}})
-		s, err := h.resolve()
-		if err != nil || len(s.policy.Require) != 1 || s.policy.Require[0].Kind != kind {
-			t.Errorf("require %s became %v, %v", r.Kind, s.policy.Require, err)
-		}
-	}
-	for _, word := range append(kindChoice.Built, "wiki", "") {
-		if r := (Requirement{Kind: word, Values: []string{"sysop"}}); (r.kind() == 0) != (kindChoice.Check(word) != nil) {
-			t.Errorf("require %q is accepted without a kind", word)
-		}
-	}
-	err := Requirement{Kind: "consumer", Values: []string{"hunter2/"}}.check()
-	if err == nil || !strings.Contains(err.Error(), "require consumer: the value given is not a key: use 32 of") {
-		t.Errorf("a value that may be secret: %v", err)
 	}
 }

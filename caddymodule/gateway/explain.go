@@ -15,7 +15,7 @@ import (
 // explain returns what helps an operator to find the cause of a refusal.
 func (h *Handler) explain(r *http.Request, d *validator.Decision, wiki string) []zap.Field {
 	if d.Reason == validator.BadSignature {
-		return h.signedParts(r, d, wiki)
+		return h.cfg.signedParts(r, d, wiki)
 	}
 	if hint := h.handshakeHint(r, d); hint != "" {
 		return []zap.Field{zap.String("hint", hint)}
@@ -31,7 +31,7 @@ const maxLoggedURL = 1024
 // and wrong secrets look the same otherwise. The query is left out, because it
 // may hold the credential.
 func (s *settings) signedParts(r *http.Request, d *validator.Decision, wiki string) []zap.Field {
-	p := s.policyOf(wiki)
+	p := s.site.PolicyOf(wiki)
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	proto, host := r.Header["X-Forwarded-Proto"], r.Header["X-Forwarded-Host"]
 	isScheme := strings.EqualFold(sent.Only(proto), "http") || strings.EqualFold(sent.Only(proto), "https")

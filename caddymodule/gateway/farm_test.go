@@ -18,6 +18,8 @@ import (
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/cache"
 	"github.com/caddy-mwoauth/caddy-mwoauth/cache/nonces"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/pools"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
@@ -25,7 +27,7 @@ import (
 )
 
 // farm is a configuration of wikis that the host's first label names, unless the test says otherwise.
-func farm(wikis map[string]Wiki) *Handler {
+func farm(wikis map[string]config.Wiki) *Handler {
 	return &Handler{Wiki: "{http.request.host}", Wikis: wikis}
 }
 
@@ -54,7 +56,7 @@ func signedFor(tb testing.TB, host string) *http.Request {
 
 // A Host header never chooses a database: what is not configured gets to no cache and no store.
 func TestHostHeaderChoosesTheWiki(t *testing.T) {
-	h := farm(map[string]Wiki{"enwiki": {}, "dewiki": {}})
+	h := farm(map[string]config.Wiki{"enwiki": {}, "dewiki": {}})
 	s := newShell(t, h, validator.Decision{})
 	tables := new(asking)
 	memory, err := cache.New(cache.Config{Size: 1 << 20})
@@ -62,12 +64,11 @@ func TestHostHeaderChoosesTheWiki(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer memory.Close()
-	l := &lease{verifiers: map[string]verifier{}}
-	l.holders.Store(1)
-	for _, w := range h.served {
-		l.verifiers[w.place.ID] = validator.New(w.policy, memory.Store(tables, w.place.ID, nil), nonces.New(nonces.Config{Size: 1 << 20}), validator.NewJWT(nil, w.policy))
+	served := map[string]pools.Wiki{}
+	for _, w := range h.cfg.site.Served {
+		served[w.Tables.ID] = pools.Wiki{Verifier: validator.New(w.Policy, memory.Store(tables, w.Tables.ID, nil), nonces.New(nonces.Config{Size: 1 << 20}), validator.NewJWT(nil, w.Policy))}
 	}
-	h.lease.Store(l)
+	h.lease.Store(pools.NewLease(served))
 	for i, host := range []string{
 		strings.Repeat("enwiki", 100000), "\xff", "enwiki\x00", "*", "", "mysql", "information_schema", "frwiki", "ENWIKI", "enwiki.", "enwiki/../mysql",
 		"enwiki`", " enwiki", "x'y", "{http.request.host}", "{enwiki}", "enwiki,dewiki", strings.Repeat("a", 65),
@@ -108,7 +109,7 @@ func TestHostHeaderChoosesTheWiki(t *testing.T) {
 // A request without a credential is no less for an unknown wiki.
 func TestUnknownWikiWithoutCredentials(t *testing.T) {
 	for _, mode := range []string{modeRequired, modeOptional} {
-		h := farm(map[string]Wiki{"enwiki": {}})
+		h := farm(map[string]config.Wiki{"enwiki": {}})
 		h.Mode = mode
 		s := newShell(t, h, anonymous)
 		r := httptest.NewRequest(http.MethodOptions, "/", nil)
@@ -130,7 +131,7 @@ func TestWhatNamesTheWiki(t *testing.T) {
 		{"{http.vars.wiki}", func(r *http.Request) { caddyhttp.SetVar(r.Context(), "wiki", "enwiki") }},
 		{"{http.request.uri.path.0}", func(*http.Request) {}},
 	} {
-		h := farm(map[string]Wiki{"enwiki": {}})
+		h := farm(map[string]config.Wiki{"enwiki": {}})
 		h.Wiki = test.placeholder
 		s := newShell(t, h, anonymous)
 		outer := newShell(t, &Handler{Mode: modeStrip}, validator.Decision{})
@@ -150,13 +151,13 @@ func TestWhatNamesTheWiki(t *testing.T) {
 // Each wiki has what it says, and else what the directive says.
 func TestWikisOfAFarm(t *testing.T) {
 	t.Setenv("OAUTH_TEST_WIKI", "dewiki")
-	h := farm(map[string]Wiki{
+	h := farm(map[string]config.Wiki{
 		"dewiki":   {Database: "{env.OAUTH_TEST_WIKI}", TablePrefix: "de_", MediaWiki: "1.43", BaseURL: "https://de.example", DSN: "u:p@tcp(db2)/x"},
 		"enwiki":   {},
 		"frwiki":   {DSN: "u:p@tcp(db2)/x"},
 		"metawiki": {Database: "metawiki"},
 	})
-	h.Store = &Store{Driver: "mysql", DSN: "u:p@tcp(db1)/enwiki", TablePrefix: "mw_", OAuthDatabase: "metawiki"}
+	h.Store = &config.Store{Driver: "mysql", DSN: "u:p@tcp(db1)/enwiki", TablePrefix: "mw_", OAuthDatabase: "metawiki"}
 	h.BaseURL = "//wiki.example"
 	h.SecretKey, h.MediaWiki = "0", "1.42"
 	s, err := h.resolve()
@@ -169,14 +170,14 @@ func TestWikisOfAFarm(t *testing.T) {
 		apart                              bool
 	}
 	var got []seen
-	for _, w := range s.served {
-		if prefix := w.place.OAuthTablePrefix; (prefix != nil) != (w.place.ID == "dewiki") || prefix != nil && *prefix != "mw_" {
-			t.Errorf("%s: prefix of the OAuth tables", w.place.ID)
+	for _, w := range s.site.Served {
+		if prefix := w.Tables.OAuthTablePrefix; (prefix != nil) != (w.Tables.ID == "dewiki") || prefix != nil && *prefix != "mw_" {
+			t.Errorf("%s: prefix of the OAuth tables", w.Tables.ID)
 		}
-		if w.place.ID != w.policy.Wiki || w.place.Release != w.policy.Release || w.policy.SiteKey != "" || !w.policy.BlockDisablesLogin {
+		if w.Tables.ID != w.Policy.Wiki || w.Tables.Release != w.Policy.Release || w.Policy.SiteKey != "" || !w.Policy.BlockDisablesLogin {
 			t.Errorf("%+v", w)
 		}
-		got = append(got, seen{w.place.ID, w.place.Database, w.place.TablePrefix, w.policy.BaseScheme, w.policy.BaseHost, w.policy.Release, w.server != nil})
+		got = append(got, seen{w.Tables.ID, w.Tables.Database, w.Tables.TablePrefix, w.Policy.BaseScheme, w.Policy.BaseHost, w.Policy.Release, w.Server != nil})
 	}
 	want := []seen{
 		{"dewiki", "dewiki", "de_", "https", "de.example", validator.Release143, true},
@@ -187,59 +188,63 @@ func TestWikisOfAFarm(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
-	if s.releaseOf("dewiki") != validator.Release143 || s.releaseOf("frwiki") != 42 || s.releaseOf("mysql") != 42 {
+	if s.site.PolicyOf("dewiki").Release != validator.Release143 || s.site.PolicyOf("frwiki").Release != 42 || s.site.PolicyOf("mysql").Release != 42 {
 		t.Error("releases")
 	}
-	l := open(t, &s)
-	defer l.release()
-	keys := l.keys()
-	if len(keys) != 5 || keys[3] != keys[4] || keys[0] == keys[3] || len(l.verifiers) != 4 {
-		t.Errorf("%d keys, %d wikis: the wikis of one server do not share their connections", len(keys), len(l.verifiers))
+	emptied(t)
+	l, err := pools.Open(&s.site, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Release()
+	if inUse := pools.InUse(); inUse != [3]int{2, 1, 1} || len(l.Wikis) != 4 {
+		t.Errorf("%v in use, %d wikis: the wikis of one server do not share their connections", inUse, len(l.Wikis))
 	}
 }
 
 func TestWikisThatShareTheirTables(t *testing.T) {
-	resolved := func(wikis map[string]Wiki) *settings {
+	resolved := func(wikis map[string]config.Wiki) *settings {
 		h := farm(wikis)
-		h.Store = &Store{Driver: "mysql", DSN: "u:p@tcp(db1)/enwiki"}
+		h.Store = &config.Store{Driver: "mysql", DSN: "u:p@tcp(db1)/enwiki"}
 		return settingsOf(t, h)
 	}
-	if one, other, found := resolved(map[string]Wiki{"a": {Database: "a"}, "b": {}, "c": {}}).sharing(); !found || one != "b" || other != "c" {
+	if one, other, found := resolved(map[string]config.Wiki{"a": {Database: "a"}, "b": {}, "c": {}}).site.SharedTables(); !found || one != "b" || other != "c" {
 		t.Errorf("%s and %s", one, other)
 	}
-	if one, other, found := resolved(map[string]Wiki{
+	if one, other, found := resolved(map[string]config.Wiki{
 		"a": {Database: "a"}, "b": {}, "c": {TablePrefix: "c_"}, "d": {DSN: "u@tcp(db)/x"}, "e": {DSN: "u@tcp(db)/y"},
-	}).sharing(); found {
+	}).site.SharedTables(); found {
 		t.Errorf("%s and %s", one, other)
 	}
 }
 
 // Three hundred wikis are made in no time, and found by one look.
 func TestThreeHundredWikis(t *testing.T) {
-	wikis := map[string]Wiki{}
+	wikis := map[string]config.Wiki{}
 	for i := range 300 {
-		wikis[fmt.Sprintf("wiki%d", i)] = Wiki{Database: fmt.Sprintf("wiki%d", i)}
+		wikis[fmt.Sprintf("wiki%d", i)] = config.Wiki{Database: fmt.Sprintf("wiki%d", i)}
 	}
 	h := farm(wikis)
-	h.Store = &Store{Driver: "mysql", DSN: "u:p@tcp(db1)/meta"}
+	h.Store = &config.Store{Driver: "mysql", DSN: "u:p@tcp(db1)/meta"}
 	s := settingsOf(t, h)
 	var logs bytes.Buffer
-	l, err := s.open(zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&logs), zapcore.DebugLevel)))
+	emptied(t)
+	l, err := pools.Open(&s.site, zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&logs), zapcore.DebugLevel)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.release()
-	if len(l.keys()) != 3 || len(l.verifiers) != 300 || logs.Len() > 0 {
-		t.Errorf("%d keys, %d wikis, logged %s", len(l.keys()), len(l.verifiers), &logs)
+	defer l.Release()
+	if inUse := pools.InUse(); inUse != [3]int{1, 1, 1} || len(l.Wikis) != 300 || logs.Len() > 0 {
+		t.Errorf("%v in use, %d wikis, logged %s", inUse, len(l.Wikis), &logs)
 	}
 	identities := map[string]bool{}
-	pool, err := store.Open(s.database)
+	pool, err := store.Open(s.site.Database)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = pool.Close() }()
-	for _, w := range s.served {
-		identities[pool.Wiki(w.place).Identity()] = true
+	for _, w := range s.site.Served {
+		identities[pool.Wiki(w.Tables).Identity()] = true
 	}
 	if len(identities) != 300 {
 		t.Errorf("%d identities: wikis would be answered by another's entry", len(identities))

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/grammar"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/sent"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikipath"
@@ -39,13 +39,6 @@ type Handshake struct {
 	SpecialPage []string `json:"special_page,omitempty"`
 }
 
-const (
-	handshakeVerify = "verify"
-	handshakePass   = "pass"
-)
-
-var handshakeChoice = grammar.Words{Setting: "handshake", Built: []string{handshakeVerify, handshakePass}}
-
 func (h *Handler) readHandshake(line *caddyfile.Dispenser) error {
 	s := new(Handshake)
 	h.Handshake = s
@@ -53,7 +46,7 @@ func (h *Handler) readHandshake(line *caddyfile.Dispenser) error {
 		return line.Err("handshake takes verify or pass")
 	}
 	s.Mode = line.Val()
-	if err := handshakeChoice.Check(s.Mode); err != nil {
+	if err := handshakeWords.Check(s.Mode); err != nil {
 		return line.WrapErr(err)
 	}
 	return errors.Join(grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
@@ -93,26 +86,26 @@ func (s *Handshake) check() error {
 	return nil
 }
 
-// handshake returns what finds the requests that are left to the wiki, or nil
-// if all are verified.
-func (r *resolver) handshake(from *Handshake) *wikipath.Wiki {
+// resolveHandshake returns what finds the requests that are left to the wiki, or
+// nil if all are verified.
+func resolveHandshake(r *config.Resolver, from *Handshake) *wikipath.Wiki {
 	s := cmp.Or(from, new(Handshake))
-	r.check(s.check())
-	if r.choice(handshakeChoice, s.Mode) != handshakePass {
+	r.Check(s.check())
+	if r.Choice(handshakeWords, s.Mode) != handshakePass {
 		return nil
 	}
 	c := wikipath.Config{
-		ScriptPath:  r.checked("script_path", s.ScriptPath, wikipath.CheckScriptPath),
-		ArticlePath: r.checked("article_path", s.ArticlePath, wikipath.CheckArticlePath),
+		ScriptPath:  r.Checked("script_path", s.ScriptPath, wikipath.CheckScriptPath),
+		ArticlePath: r.Checked("article_path", s.ArticlePath, wikipath.CheckArticlePath),
 	}
 	for _, name := range s.SpecialPage {
-		c.SpecialPages = append(c.SpecialPages, r.text("special_page", name))
+		c.SpecialPages = append(c.SpecialPages, r.Text("special_page", name))
 	}
-	if len(r.mistakes) > 0 {
+	if r.Err() != nil {
 		return nil
 	}
 	found, err := wikipath.New(c)
-	r.check(err)
+	r.Check(err)
 	return found
 }
 
@@ -120,7 +113,7 @@ func (r *resolver) handshake(from *Handshake) *wikipath.Wiki {
 // the configuration says to let it. A request for a wiki that is not configured
 // is refused as any other.
 func (h *Handler) leavesToWiki(w http.ResponseWriter, r *http.Request, wiki string) bool {
-	if h.handshake == nil || !h.serves(wiki) {
+	if h.cfg.handshake == nil || !h.cfg.site.Serves(wiki) {
 		return false
 	}
 	method, target := sent.Target(r)
@@ -130,15 +123,7 @@ func (h *Handler) leavesToWiki(w http.ResponseWriter, r *http.Request, wiki stri
 			return read(validator.BodyLimit{Size: limit, Client: sent.Client(r)})
 		}
 	}
-	_, found := h.handshake.Endpoint(&request)
-	return found
-}
-
-// serves reports whether the id is that of a configured wiki.
-func (h *Handler) serves(id string) bool {
-	_, found := slices.BinarySearchFunc(h.served, id, func(w wiki, id string) int {
-		return strings.Compare(w.place.ID, id)
-	})
+	_, found := h.cfg.handshake.Endpoint(&request)
 	return found
 }
 
@@ -152,7 +137,7 @@ func (h *Handler) handshakeHint(r *http.Request, d *validator.Decision) string {
 	switch {
 	case !wikipath.Resembles(method, target, r.Header["Content-Type"]):
 		return ""
-	case h.handshake == nil:
+	case h.cfg.handshake == nil:
 		return "set handshake pass, if this is the wiki's own Special:OAuth"
 	default:
 		return "check script_path, article_path and special_page of handshake pass, if this is the wiki's own Special:OAuth"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -126,7 +127,7 @@ func TestHandshakeForm(t *testing.T) {
 // A request of the handshake for a wiki that is not configured is refused.
 func TestHandshakeOfAnUnknownWiki(t *testing.T) {
 	s := newShell(t, &Handler{
-		Wiki: "{http.request.host.labels.1}", Wikis: map[string]Wiki{"enwiki": {}, "dewiki": {}}, Handshake: &Handshake{Mode: handshakePass},
+		Wiki: "{http.request.host.labels.1}", Wikis: map[string]config.Wiki{"enwiki": {}, "dewiki": {}}, Handshake: &Handshake{Mode: handshakePass},
 	}, deny(validator.BadSignature))
 	for host, want := range map[string]int{"enwiki.example": 200, "dewiki.example": 200, "frwiki.example": 403, "enwik.example": 403} {
 		r := get(initiate)

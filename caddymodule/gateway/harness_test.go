@@ -17,7 +17,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/pools"
 	_ "github.com/caddy-mwoauth/caddy-mwoauth/store/sqlite"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
@@ -59,11 +61,21 @@ var anonymous = validator.Decision{Verdict: validator.Anonymous, Reason: validat
 // complete adds the required settings that a test leaves out.
 func complete(tb testing.TB, h *Handler) *Handler {
 	tb.Helper()
-	h.Wiki, h.MediaWiki, h.SecretKey = cmp.Or(h.Wiki, "enwiki"), cmp.Or(h.MediaWiki, "1.47"), cmp.Or(h.SecretKey, none)
+	h.Wiki, h.MediaWiki, h.SecretKey = cmp.Or(h.Wiki, "enwiki"), cmp.Or(h.MediaWiki, "1.47"), cmp.Or(h.SecretKey, "none")
 	if h.Store == nil {
-		h.Store = &Store{Driver: "sqlite", DSN: filepath.Join(tb.TempDir(), "wiki.sqlite")}
+		h.Store = &config.Store{Driver: "sqlite", DSN: filepath.Join(tb.TempDir(), "wiki.sqlite")}
 	}
 	return h
+}
+
+// settingsOf resolves a configuration.
+func settingsOf(tb testing.TB, h *Handler) *settings {
+	tb.Helper()
+	s, err := complete(tb, h).resolve()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &s
 }
 
 // shell is a handler over a core, as Caddy would run it.
@@ -81,17 +93,16 @@ type shell struct {
 func newShell(tb testing.TB, h *Handler, d validator.Decision) *shell {
 	tb.Helper()
 	var err error
-	h.settings, err = complete(tb, h).resolve()
+	h.cfg, err = complete(tb, h).resolve()
 	if err != nil {
 		tb.Fatal(err)
 	}
 	s := &shell{Handler: h, core: &core{decision: d}, logs: new(bytes.Buffer), server: new(caddyhttp.Server)}
-	l := &lease{verifiers: map[string]verifier{}}
-	for _, w := range h.served {
-		l.verifiers[w.place.ID] = s.core
+	wikis := map[string]pools.Wiki{}
+	for _, w := range h.cfg.site.Served {
+		wikis[w.Tables.ID] = pools.Wiki{Verifier: s.core}
 	}
-	l.holders.Store(1)
-	h.lease.Store(l)
+	h.lease.Store(pools.NewLease(wikis))
 	h.log = outcome.NewLog(zap.New(zapcore.NewCore(
 		zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(s.logs), zapcore.DebugLevel)))
 	s.next = func(w http.ResponseWriter, r *http.Request) error {

@@ -32,7 +32,7 @@ func TestIdentityHeaders(t *testing.T) {
 		{"a client's own token", "", alone, http.Header{
 			"X-Oauth-Grants": {"basic"}, "X-Oauth-Consumer-Key": {"k"}, "X-Oauth-Consumer-Name": {"n"}, "X-Oauth-Version": {"2.0"}, "X-Oauth-Wiki": {"w"},
 		}},
-		{"off", off, oauth2, http.Header{}},
+		{"off", headersOff, oauth2, http.Header{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newShell(t, &Handler{Headers: test.headers}, test.decision)

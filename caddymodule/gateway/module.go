@@ -3,7 +3,6 @@
 package gateway
 
 import (
-	"encoding/json"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
@@ -12,7 +11,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/pools"
 )
 
 func init() {
@@ -53,7 +54,7 @@ func init() {
 // `{file./path}`. One that is unknown or empty is an error.
 type Handler struct {
 	// The database with the tables of MediaWiki's OAuth extension. Required.
-	Store *Store `json:"store,omitempty"`
+	Store *config.Store `json:"store,omitempty"`
 
 	// Id of the wiki that requests are for: 1 to 64 of A-Z, a-z, 0-9, `_` and `-`. For a farm, one placeholder of
 	// the request that names it, such as `{http.request.host.labels.2}` or one that the handler `map` has set. A
@@ -61,10 +62,10 @@ type Handler struct {
 	Wiki string `json:"wiki,omitempty"`
 
 	// The wikis of a farm, by id. They share the cache and the memory of nonces, but never an answer.
-	Wikis map[string]Wiki `json:"wikis,omitempty"`
+	Wikis map[string]config.Wiki `json:"wikis,omitempty"`
 
 	// Where user ids come from.
-	Users *Users `json:"users,omitempty"`
+	Users *config.Users `json:"users,omitempty"`
 
 	// The release of MediaWiki whose rules hold: `1.35` to `1.47`. Required.
 	MediaWiki string `json:"mediawiki,omitempty"`
@@ -96,18 +97,18 @@ type Handler struct {
 
 	// Apps that are kept in configuration (`$wgOAuthStaticApps`), since MediaWiki 1.47. They come before those of the
 	// database.
-	Consumers []Consumer `json:"consumers,omitempty"`
+	Consumers []config.Consumer `json:"consumers,omitempty"`
 
 	// What the identity must have, apart from being proven. All must hold. In mode `optional` they bind those who send
 	// a credential; without one a request passes as anonymous. A value that no identity can have is an error: the
 	// groups `*`, `user` and `autoconfirmed`, which nobody is stored in, and grants that are read as others.
-	Require []Requirement `json:"require,omitempty"`
+	Require []config.Requirement `json:"require,omitempty"`
 
 	// Which blocked users are refused. `on`: those whom `$wgBlockDisablesLogin` refuses, which up to 1.41 includes
 	// users who are blocked from a single page. `sitewide`: those who are blocked from the whole wiki, in every
 	// release. `off`: none. Default: `on` under the rules `standard`, and `off`, as in MediaWiki itself, under
 	// `mediawiki`. In JSON, true is `on` and false `off`.
-	BlockDisablesLogin Blocks `json:"block_disables_login,omitempty"`
+	BlockDisablesLogin config.Blocks `json:"block_disables_login,omitempty"`
 
 	// How far an OAuth 1.0a timestamp may be from the present, either way; 1s to 1h. Default: 5m.
 	TimestampWindow caddy.Duration `json:"timestamp_window,omitempty"`
@@ -150,10 +151,10 @@ type Handler struct {
 
 	// What is remembered of the database and of verified tokens. Handlers that agree in all of it share the
 	// memory.
-	Cache *Cache `json:"cache,omitempty"`
+	Cache *config.Cache `json:"cache,omitempty"`
 
 	// The memory of OAuth 1.0a nonces. All handlers of one OAuth database share it, also across reloads.
-	Nonces *Nonces `json:"nonces,omitempty"`
+	Nonces *config.Nonces `json:"nonces,omitempty"`
 
 	// Prefix of the identity headers; default: `X-OAuth-`. `off`: none are set; names with the default prefix
 	// are still removed.
@@ -168,9 +169,9 @@ type Handler struct {
 	// Realm of the challenges. Default: `MediaWiki`.
 	Realm string `json:"realm,omitempty"`
 
-	settings
-	mistakes error // found by Provision, told by Validate
-	lease    atomic.Pointer[lease]
+	cfg      settings
+	mistakes error // found by Provision, returned by Validate
+	lease    atomic.Pointer[pools.Lease]
 	log      *outcome.Log
 	logger   *zap.Logger
 }
@@ -189,182 +190,6 @@ type CORS struct {
 
 	// How long browsers may remember the answer; 1s to 24h. Default: their own, five seconds.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
-}
-
-// Blocks is `on`, `sitewide` or `off`.
-type Blocks string
-
-// UnmarshalJSON reads the word, or true for on and false for off.
-func (b *Blocks) UnmarshalJSON(text []byte) error {
-	switch string(text) {
-	case "true":
-		*b = blocksOn
-		return nil
-	case "false":
-		*b = off
-		return nil
-	}
-	return json.Unmarshal(text, (*string)(b))
-}
-
-// Store is a database with MediaWiki's tables.
-type Store struct {
-	// `mysql` or `sqlite`.
-	Driver string `json:"driver,omitempty"`
-
-	// Where the database is, in the driver's own form: `user:password@tcp(host:port)/database` or a path.
-	DSN string `json:"dsn,omitempty"`
-
-	// DSNs of replicas, read in turn. What a replica does not have is asked of the primary.
-	Replicas []string `json:"replicas,omitempty"`
-
-	// Prefix of table names (`$wgDBprefix`).
-	TablePrefix string `json:"table_prefix,omitempty"`
-
-	// The database that holds the OAuth tables, when it is not the DSN's own.
-	OAuthDatabase string `json:"oauth_database,omitempty"`
-
-	// TLS to the database server.
-	TLS *TLS `json:"tls,omitempty"`
-
-	// Bound of one query. Default: 2s.
-	QueryTimeout caddy.Duration `json:"query_timeout,omitempty"`
-
-	// Bound of open connections per server. Default: 16.
-	MaxOpenConns int `json:"max_open_conns,omitempty"`
-
-	// Age at which a connection is replaced. Default: 5m.
-	ConnMaxLifetime caddy.Duration `json:"conn_max_lifetime,omitempty"`
-}
-
-// TLS says how the database server is trusted, and what it is shown. Files are read when the configuration is
-// loaded.
-type TLS struct {
-	// PEM file of the authorities that the server's certificate is checked against. Default: the system's.
-	CA string `json:"ca,omitempty"`
-
-	// PEM file of the client's certificate.
-	Cert string `json:"cert,omitempty"`
-
-	// PEM file of the client's key.
-	Key string `json:"key,omitempty"`
-
-	// Name that the server's certificate must have. Default: the host of the DSN.
-	ServerName string `json:"server_name,omitempty"`
-}
-
-// Users says where user ids come from.
-type Users struct {
-	// `local` (default): the wiki's own user table. `centralauth`: the global accounts of CentralAuth.
-	Source string `json:"source,omitempty"`
-
-	// For `local`: the ids in the OAuth tables are central ones, as in a wiki whose `$wgMWOAuthCentralWiki` names itself.
-	// A user id that the wiki does not have is then refused as `unknown_user`, where MediaWiki up to 1.45 otherwise takes
-	// such a request for nobody's. A wiki whose OAuth tables are in another database than its own has central ids
-	// without it, and so has `centralauth`, which does not take it.
-	SharedIDs bool `json:"shared_ids,omitempty"`
-
-	// The database with CentralAuth's tables (`$wgCentralAuthDatabase`). It may be left out where `dsn` names it.
-	// SQLite has none: the tables are in the file of `dsn`, or of the store.
-	Database string `json:"database,omitempty"`
-
-	// Where CentralAuth's tables are, when that is another server than the store's. What the store says of TLS
-	// and connections, but not its replicas, holds for it too.
-	DSN string `json:"dsn,omitempty"`
-}
-
-// Wiki is one wiki of a farm. What it leaves out is as the handler and its store have it. The OAuth tables are the
-// store's in any case.
-type Wiki struct {
-	// The database with the wiki's own tables, on the store's server or that of `dsn`.
-	Database string `json:"database,omitempty"`
-
-	// Prefix of the names of its own tables. Those of OAuth keep the store's.
-	TablePrefix string `json:"table_prefix,omitempty"`
-
-	// What clients sign (`$wgServer`).
-	BaseURL string `json:"base_url,omitempty"`
-
-	// The release of MediaWiki whose rules hold.
-	MediaWiki string `json:"mediawiki,omitempty"`
-
-	// Where the wiki's own tables are, when that is another server than the store's. What the store says of TLS and
-	// connections, but not its replicas, holds for it too.
-	DSN string `json:"dsn,omitempty"`
-}
-
-// Consumer is an app that is kept in the wiki's configuration, with the settings that it has there.
-type Consumer struct {
-	// `consumerKey`: 32 lower-case hexadecimal digits, unlike any other's. Required.
-	Key string `json:"key,omitempty"`
-
-	// `id`, unlike any other's. Required.
-	ID int `json:"id,omitempty"`
-
-	// `name`. Required.
-	Name string `json:"name,omitempty"`
-
-	// `version` of the app. It decides nothing here.
-	Version string `json:"version,omitempty"`
-
-	// `userId`: central user id of the owner. Required.
-	Owner int `json:"owner,omitempty"`
-
-	// `oauthVersion`: 1 or 2. Required.
-	OAuthVersion int `json:"oauth_version,omitempty"`
-
-	// `grants` that the app asks for. They decide nothing here: what a user has granted counts, or a token's scopes.
-	Grants []string `json:"grants,omitempty"`
-
-	// `secretKey`, as it is there: clients of a wiki with a site key sign with another, made from it.
-	SecretKey string `json:"secret_key,omitempty"`
-
-	// `rsaKey`: PEM, or the path of a PEM file. At most 4096 bits, and an exponent of at most 65537.
-	RSAKey string `json:"rsa_key,omitempty"`
-
-	// `wiki`: the only wiki that the app may be used on. Default: `*`, all.
-	Wiki string `json:"wiki,omitempty"`
-
-	// `restrictions` as JSON. Default: `{"IPAddresses":["0.0.0.0/0","::/0"]}`, none.
-	Restrictions string `json:"restrictions,omitempty"`
-
-	// `ownerOnly`: nobody but the owner may use it.
-	OwnerOnly bool `json:"owner_only,omitempty"`
-}
-
-// Requirement holds when the identity has one of the values.
-type Requirement struct {
-	// `grant`, `group` or `consumer` (its key).
-	Kind string `json:"kind,omitempty"`
-
-	// Any one of them will do.
-	Values []string `json:"values,omitempty"`
-}
-
-// Cache bounds what is remembered.
-type Cache struct {
-	// Memory in bytes. Default: 64 MiB.
-	Size int64 `json:"size,omitempty"`
-
-	// How long a credential that was found is fresh. Default: 1m.
-	TTL caddy.Duration `json:"ttl,omitempty"`
-
-	// How long it is remembered that a credential was not found. Default: 5s.
-	NegativeTTL caddy.Duration `json:"negative_ttl,omitempty"`
-
-	// How long a credential that was found may be used while the database cannot be asked. Default: 5m.
-	MaxStale caddy.Duration `json:"max_stale,omitempty"`
-}
-
-// Nonces bounds the memory of nonces.
-type Nonces struct {
-	// `memory` (default): of this process.
-	Backend string `json:"backend,omitempty"`
-
-	// The most memory that nonces may take, in bytes: 32 for each nonce and for each user who holds one. It is
-	// allocated as it is needed. One user may hold a tenth of it. Of handlers that share one memory, the first
-	// decides. Default: 192 MiB.
-	Size int64 `json:"size,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.

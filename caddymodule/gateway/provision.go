@@ -1,38 +1,52 @@
 package gateway
 
 import (
+	"cmp"
+
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/pools"
 )
 
-// Provision fills in the configuration and takes what it needs from the pools. It does not ask the database:
-// Caddy starts without it. What is wrong with the configuration is for Validate to say.
+// Provision fills in the configuration and takes what it needs from the pools. It
+// does not ask the database, so that Caddy starts without it. Validate returns
+// what is wrong with the configuration.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	log := ctx.Logger()
 	h.logger, h.log = log, outcome.NewLog(log)
-	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
+	if err := pools.Register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	h.settings, h.mistakes = h.resolve()
+	h.cfg, h.mistakes = h.resolve()
 	h.warn(log)
-	if h.mistakes != nil || h.mode == modeStrip {
-		return nil //nolint:nilerr // Validate tells the mistakes
+	if h.mistakes != nil || h.cfg.mode == modeStrip {
+		return nil //nolint:nilerr // Validate returns the mistakes
 	}
-	l, err := h.open(log)
+	l, err := pools.Open(&h.cfg.site, log)
 	if err != nil {
 		return err
 	}
 	h.lease.Store(l)
-	if one, other, found := h.sharing(); found {
+	if one, other, found := h.cfg.site.SharedTables(); found {
 		log.Warn("two wikis read the same tables of users: give them a database, table_prefix or dsn of their own",
 			zap.String("wiki", one), zap.String("wiki_too", other))
 	}
-	if len(h.keys) == 0 {
+	if len(h.cfg.site.Keys) == 0 {
 		log.Info("no public_key: every bearer token is refused", zap.String("wiki", h.Wiki))
 	}
 	return nil
+}
+
+// enter returns the handler's lease, held. A request may reach the handler after
+// its configuration was cleaned up, when a handler before it took long. Such a
+// request takes a lease of its own.
+func (h *Handler) enter() (*pools.Lease, error) {
+	if l := h.lease.Load(); l != nil && l.Hold() {
+		return l, nil
+	}
+	return pools.Open(&h.cfg.site, cmp.Or(h.logger, zap.NewNop()))
 }
 
 // warn logs the settings without effect that the directive has from the global
@@ -43,13 +57,13 @@ func (h *Handler) warn(log *zap.Logger) {
 	}
 }
 
-// Validate says everything that is wrong with the configuration at once.
+// Validate returns everything that is wrong with the configuration at once.
 func (h *Handler) Validate() error { return h.mistakes }
 
-// Cleanup lets go of the pools. Requests that are inside keep what they hold.
+// Cleanup releases the lease. Requests that hold it keep it until they end.
 func (h *Handler) Cleanup() error {
 	if l := h.lease.Swap(nil); l != nil {
-		l.release()
+		l.Release()
 	}
 	return nil
 }

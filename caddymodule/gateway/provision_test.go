@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/pools"
 	_ "github.com/caddy-mwoauth/caddy-mwoauth/store/mysql"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
@@ -150,7 +151,7 @@ func TestConfigurationErrors(t *testing.T) {
 		{"TLS files", map[string]any{"store": map[string]any{"driver": "mysql", "dsn": "u@tcp(db)/w", "tls": map[string]any{"ca": "/nowhere/ca"}}}, []string{"tls ca: the file cannot be read: no such file"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			before := emptied(t)
+			emptied(t)
 			_, err := load(t, withDefaults(t, test.more))
 			if err == nil {
 				t.Fatal("loaded")
@@ -163,7 +164,7 @@ func TestConfigurationErrors(t *testing.T) {
 			if strings.Contains(err.Error(), "hunter") {
 				t.Errorf("a secret is quoted: %v", err)
 			}
-			eventually(t, func() bool { return slices.Equal(pooled(), before) })
+			eventually(t, func() bool { return pools.InUse() == [3]int{} })
 		})
 	}
 }
@@ -177,10 +178,10 @@ func TestSettings(t *testing.T) {
 		"base_url":   "https://Wiki.example:443",
 		"require":    []any{map[string]any{"kind": "consumer", "values": []string{"{env.OAUTH_TEST_KEY}", "fedcba9876543210fedcba9876543210"}}},
 	})
-	if len(h.keys) != 4 {
-		t.Errorf("%d keys", len(h.keys))
+	if len(h.cfg.site.Keys) != 4 {
+		t.Errorf("%d keys", len(h.cfg.site.Keys))
 	}
-	p := h.served[0].policy
+	p := h.cfg.site.Served[0].Policy
 	if p.SiteKey != "from a file" || p.BaseScheme != "https" || p.BaseHost != "wiki.example" || !p.BlockDisablesLogin || p.Release != validator.Release147 ||
 		p.TimestampWindow != 5*time.Minute || p.MaxFormSize != 8<<20 || p.MaxBodySize != 32<<20 || p.ClockSkew != time.Second || p.Wiki != "enwiki" {
 		t.Errorf("policy %+v", p)
@@ -188,31 +189,31 @@ func TestSettings(t *testing.T) {
 	if len(p.Require) != 1 || p.Require[0].Kind != validator.RequireConsumer || !slices.Equal(p.Require[0].Values, []string{"0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"}) {
 		t.Errorf("require %+v", p.Require)
 	}
-	if h.cache.Size != 64<<20 || h.cache.TTL != time.Minute || h.cache.NegativeTTL != 5*time.Second || h.cache.MaxStale != 5*time.Minute || h.nonces != 192<<20 {
-		t.Errorf("cache %+v, nonces %d", h.cache, h.nonces)
+	if h.cfg.site.Cache.Size != 64<<20 || h.cfg.site.Cache.TTL != time.Minute || h.cfg.site.Cache.NegativeTTL != 5*time.Second || h.cfg.site.Cache.MaxStale != 5*time.Minute || h.cfg.site.NonceMemory != 192<<20 {
+		t.Errorf("cache %+v, nonces %d", h.cfg.site.Cache, h.cfg.site.NonceMemory)
 	}
-	if d := h.database; d.QueryTimeout != 2*time.Second || d.MaxOpenConns != 16 || d.ConnMaxLifetime != 5*time.Minute {
+	if d := h.cfg.site.Database; d.QueryTimeout != 2*time.Second || d.MaxOpenConns != 16 || d.ConnMaxLifetime != 5*time.Minute {
 		t.Error("the store's settings have other defaults")
 	}
-	if h.database.Driver != "sqlite" || h.policy.Rules != validator.Standard || h.policy.Users != validator.LocalUsers {
-		t.Errorf("policy %+v", h.policy)
+	if h.cfg.site.Database.Driver != "sqlite" || h.cfg.site.Policy.Rules != validator.Standard || h.cfg.site.Policy.Users != validator.LocalUsers {
+		t.Errorf("policy %+v", h.cfg.site.Policy)
 	}
 	for value, want := range map[any][2]bool{true: {true, false}, false: {false, false}, "on": {true, false}, "sitewide": {true, true}, "off": {false, false}} {
-		if p := mustLoad(t, map[string]any{"block_disables_login": value}).policy; p.BlockDisablesLogin != want[0] || p.OnlySitewideBlocks != want[1] {
+		if p := mustLoad(t, map[string]any{"block_disables_login": value}).cfg.site.Policy; p.BlockDisablesLogin != want[0] || p.OnlySitewideBlocks != want[1] {
 			t.Errorf("block_disables_login %v: %v, only sitewide %v", value, p.BlockDisablesLogin, p.OnlySitewideBlocks)
 		}
 	}
-	if h = mustLoad(t, map[string]any{"block_disables_login": false}); h.policy.BlockDisablesLogin || h.served[0].policy.SiteKey != "" {
-		t.Errorf("policy %+v", h.policy)
+	if h = mustLoad(t, map[string]any{"block_disables_login": false}); h.cfg.site.Policy.BlockDisablesLogin || h.cfg.site.Served[0].Policy.SiteKey != "" {
+		t.Errorf("policy %+v", h.cfg.site.Policy)
 	}
 }
 
 func TestModeStripNeedsNothing(t *testing.T) {
-	before := emptied(t)
+	emptied(t)
 	if _, err := load(t, `{"mode": "strip", "secret_key": "{env.OAUTH_TEST_NOWHERE}"}`); err != nil {
 		t.Error(err)
 	}
-	if !slices.Equal(pooled(), before) {
+	if pools.InUse() != [3]int{} {
 		t.Error("something was taken from a pool")
 	}
 	if _, err := load(t, `{"mode": "strip", "headers": "Content-"}`); err == nil || !strings.Contains(err.Error(), "headers: ") {
@@ -226,22 +227,10 @@ func TestUnknownJSON(t *testing.T) {
 	}
 }
 
-// pooled lists what the pools hold, and how often.
-func pooled() []int {
-	var all []int
-	for _, pool := range []*caddy.UsagePool{databases, caches, nonceMemories} {
-		count := 0
-		pool.Range(func(any, any) bool { count++; return true })
-		all = append(all, count)
-	}
-	return all
-}
-
 // emptied waits until what earlier tests took is given back.
-func emptied(tb testing.TB) []int {
+func emptied(tb testing.TB) {
 	tb.Helper()
-	eventually(tb, func() bool { return slices.Max(pooled()) == 0 })
-	return pooled()
+	eventually(tb, func() bool { return pools.InUse() == [3]int{} })
 }
 
 // eventually waits for what another goroutine does.
@@ -261,8 +250,8 @@ func eventually(tb testing.TB, done func() bool) {
 func TestReleases(t *testing.T) {
 	for release := validator.Release135; release <= validator.Release147; release++ {
 		h := mustLoad(t, map[string]any{"mediawiki": release.String()})
-		if got := h.served[0]; got.policy.Release != release || got.place.Release != release {
-			t.Errorf("%v: the rules of %v, the tables of %v", release, got.policy.Release, got.place.Release)
+		if got := h.cfg.site.Served[0]; got.Policy.Release != release || got.Tables.Release != release {
+			t.Errorf("%v: the rules of %v, the tables of %v", release, got.Policy.Release, got.Tables.Release)
 		}
 	}
 }
@@ -280,25 +269,25 @@ func TestRulesOfMediaWiki(t *testing.T) {
 		{map[string]any{"rules": "mediawiki", "block_disables_login": true}, validator.MediaWiki, true},
 	} {
 		h := mustLoad(t, test.more)
-		if h.policy.Rules != test.rules || h.policy.BlockDisablesLogin != test.blocks {
-			t.Errorf("%v: policy %+v", test.more, h.policy)
+		if h.cfg.site.Policy.Rules != test.rules || h.cfg.site.Policy.BlockDisablesLogin != test.blocks {
+			t.Errorf("%v: policy %+v", test.more, h.cfg.site.Policy)
 		}
 	}
 	h := mustLoad(t, map[string]any{"rules": "mediawiki", "base_url": "//Wiki.example:8080"})
-	if h.policy.BaseScheme != "" || h.policy.BaseHost != "wiki.example:8080" {
-		t.Errorf("policy %+v", h.policy)
+	if h.cfg.site.Policy.BaseScheme != "" || h.cfg.site.Policy.BaseHost != "wiki.example:8080" {
+		t.Errorf("policy %+v", h.cfg.site.Policy)
 	}
 }
 
 // From 1.42 on a $wgOAuthSecretKey of "0" is taken as it is, and is no key to PHP.
 func TestSecretKeyOfZero(t *testing.T) {
 	h := mustLoad(t, map[string]any{"secret_key": "0", "mediawiki": "1.42"})
-	if key := h.served[0].policy.SiteKey; key != "" {
+	if key := h.cfg.site.Served[0].Policy.SiteKey; key != "" {
 		t.Errorf("key %q, want none", key)
 	}
 	for _, want := range []string{"00", "0.0"} {
 		h := mustLoad(t, map[string]any{"secret_key": want, "mediawiki": "1.41"})
-		if key := h.served[0].policy.SiteKey; key != want {
+		if key := h.cfg.site.Served[0].Policy.SiteKey; key != want {
 			t.Errorf("key %q, want %q", key, want)
 		}
 	}
@@ -310,22 +299,22 @@ func TestCentralAuth(t *testing.T) {
 	h := mustLoad(t, map[string]any{
 		"store": mysql, "users": map[string]any{"source": "centralauth", "database": "{env.OAUTH_TEST_CENTRAL}"},
 	})
-	if h.policy.Users != validator.CentralAuth || h.settings.wiki.Users != validator.CentralAuth || h.settings.wiki.CentralAuthDatabase != "centralauth" || h.central != nil {
-		t.Errorf("wiki %+v", h.settings.wiki)
+	if h.cfg.site.Policy.Users != validator.CentralAuth || h.cfg.site.Tables.Users != validator.CentralAuth || h.cfg.site.Tables.CentralAuthDatabase != "centralauth" || h.cfg.site.CentralAuth != nil {
+		t.Errorf("wiki %+v", h.cfg.site.Tables)
 	}
 	mustLoad(t, map[string]any{"users": map[string]any{"source": "centralauth"}}) // all in one file
 
-	before := pooled()
+	before := pools.InUse()
 	h = mustLoad(t, map[string]any{
 		"store": mysql, "users": map[string]any{"source": "centralauth", "database": "centralauth", "dsn": "u:p@tcp(central)/centralauth"},
 	})
-	if c := h.central; c == nil || c.Replicas != nil || c.OAuthDatabase != "" || c.MaxOpenConns != h.database.MaxOpenConns {
+	if c := h.cfg.site.CentralAuth; c == nil || c.Replicas != nil || c.OAuthDatabase != "" || c.MaxOpenConns != h.cfg.site.Database.MaxOpenConns {
 		t.Error("the other server is not reached as the store is")
 	}
-	if got := pooled()[0]; got != before[0]+1 { // the store is there already
+	if got := pools.InUse()[0]; got != before[0]+1 { // the store is there already
 		t.Errorf("%d databases, %d before", got, before[0])
 	}
-	if h.databaseKey(h.database) == h.databaseKey(*h.central) {
+	if h.cfg.site.Database.DSN == h.cfg.site.CentralAuth.DSN {
 		t.Error("two servers share their connections")
 	}
 }
@@ -334,8 +323,8 @@ func TestCentralAuth(t *testing.T) {
 func TestSharedIDs(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		h := mustLoad(t, map[string]any{"users": map[string]any{"source": "local", "shared_ids": shared}})
-		if h.policy.SharedUserIDs != shared || h.policy.Users != validator.LocalUsers {
-			t.Errorf("shared_ids %v: policy %+v", shared, h.policy)
+		if h.cfg.site.Policy.SharedUserIDs != shared || h.cfg.site.Policy.Users != validator.LocalUsers {
+			t.Errorf("shared_ids %v: policy %+v", shared, h.cfg.site.Policy)
 		}
 	}
 }

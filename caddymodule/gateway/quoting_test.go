@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/grammar"
 )
 
@@ -105,8 +106,8 @@ func TestSecretsInEveryField(t *testing.T) {
 	for _, secret := range secretValues {
 		for _, change := range fieldChanges(reflect.TypeFor[Handler](), secret) {
 			h := complete(t, &Handler{
-				Store: &Store{Driver: "mysql", DSN: "u@tcp(db)/w", TLS: new(TLS)}, Users: &Users{Source: usersCentralAuth, Database: "ca"},
-				MediaWiki: "1.47", Cache: new(Cache), Nonces: new(Nonces),
+				Store: &config.Store{Driver: "mysql", DSN: "u@tcp(db)/w", TLS: new(config.TLS)}, Users: &config.Users{Source: "centralauth", Database: "ca"},
+				MediaWiki: "1.47", Cache: new(config.Cache), Nonces: new(config.Nonces),
 			})
 			name := change(reflect.ValueOf(h).Elem())
 			_, err := h.resolve()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -103,7 +104,7 @@ func TestRefusalOfHead(t *testing.T) {
 func TestScopeAndRealm(t *testing.T) {
 	h := &Handler{
 		Realm:   `a "quoted\" realm`,
-		Require: []Requirement{{"grant", []string{"editpage", "createeditmovepage"}}, {"group", []string{"sysop"}}, {"grant", []string{"basic"}}},
+		Require: []config.Requirement{{Kind: "grant", Values: []string{"editpage", "createeditmovepage"}}, {Kind: "group", Values: []string{"sysop"}}, {Kind: "grant", Values: []string{"basic"}}},
 	}
 	s := newShell(t, h, deny(validator.MissingGrant))
 	response, _ := s.serve(t, get("/"))
@@ -111,7 +112,7 @@ func TestScopeAndRealm(t *testing.T) {
 	if got := response.Header["Www-Authenticate"]; !slices.Equal(got, []string{want}) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	s = newShell(t, &Handler{Require: []Requirement{{"grant", []string{"a\"b"}}}}, deny(validator.MissingGrant))
+	s = newShell(t, &Handler{Require: []config.Requirement{{Kind: "grant", Values: []string{"a\"b"}}}}, deny(validator.MissingGrant))
 	response, _ = s.serve(t, get("/"))
 	if got := response.Header.Get("Www-Authenticate"); strings.Contains(got, "scope=") {
 		t.Errorf("got %s", got)
@@ -120,7 +121,7 @@ func TestScopeAndRealm(t *testing.T) {
 
 // The client asked for api.php, whatever a rewrite has made of it; and its wiki's release words the answer.
 func TestRefusalsOfMediaWiki(t *testing.T) {
-	h := farm(map[string]Wiki{"enwiki": {MediaWiki: "1.43"}, "dewiki": {MediaWiki: "1.44"}})
+	h := farm(map[string]config.Wiki{"enwiki": {MediaWiki: "1.43"}, "dewiki": {MediaWiki: "1.44"}})
 	h.Errors = errorsMediaWiki
 	s := newShell(t, h, deny(validator.WrongWiki))
 	outer := newShell(t, &Handler{Mode: modeStrip}, validator.Decision{})

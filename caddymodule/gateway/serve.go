@@ -6,26 +6,29 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/pools"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/sent"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // ServeHTTP lets a request pass to next with a proven identity, or refuses it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if h.mode == modeStrip && outcome.Decided(r, h.names.Prefix()) {
-		return next.ServeHTTP(w, r) // a site verifies some paths and strips all: what is there now is ours
+	if h.cfg.mode == modeStrip && outcome.Decided(r, h.cfg.headers.Prefix()) {
+		// A site may verify some paths and strip all. The identity headers of this
+		// request are ours.
+		return next.ServeHTTP(w, r)
 	}
 	// Identity headers that the client sent are removed, even if the request is
 	// refused later.
-	h.names.Strip(r)
-	if h.mode == modeStrip {
+	h.cfg.headers.Strip(r)
+	if h.cfg.mode == modeStrip {
 		return next.ServeHTTP(w, r) // an answer that does not depend on the credential
 	}
 	header := w.Header()
 	header["Vary"] = append(header["Vary"], "Authorization")
 
-	wiki := h.asked(r)
-	if h.cors != nil {
+	wiki := h.cfg.site.WikiOf(r)
+	if h.cfg.cors != nil {
 		if asksPreflight(r) {
 			return h.preflight(w, r, wiki)
 		}
@@ -34,12 +37,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		w = edited
 	}
 	d := h.decide(w, r, wiki)
-	if d.Verdict == validator.Allow && !h.names.Set(r.Header, &d) {
+	if d.Verdict == validator.Allow && !h.cfg.headers.Set(r.Header, &d) {
 		d.Verdict, d.Reason = validator.Deny, validator.IdentityTooLarge
 	}
 
-	metrics.decided(&d)
-	outcome.Publish(r, outcome.Outcome{Decision: d, Wiki: wiki, Prefix: h.names.Prefix()})
+	pools.Count(&d)
+	outcome.Publish(r, outcome.Outcome{Decision: d, Wiki: wiki, Prefix: h.cfg.headers.Prefix()})
 	switch d.Verdict {
 	case validator.Allow:
 		return h.pass(w, r, next, d.InQuery)
@@ -58,15 +61,16 @@ func (h *Handler) decide(w http.ResponseWriter, r *http.Request, wiki string) va
 	}
 	d := h.verify(w, r, wiki)
 	if d.Verdict == validator.Anonymous {
-		return h.judgeAnonymous(r)
+		return h.decideAnonymous(r)
 	}
 	return d
 }
 
-// verify asks the core that is for the wiki. An id from a request opens nothing but what is configured: no other one
-// gets to a cache or a database.
+// verify asks the verifier of the requested wiki. The id may come from the
+// request, so an id that is not configured is refused before a cache or a
+// database sees it.
 func (h *Handler) verify(w http.ResponseWriter, r *http.Request, wiki string) validator.Decision {
-	request, ok := sent.Describe(w, r, h.peerMayBeClient)
+	request, ok := sent.Describe(w, r, h.cfg.peerMayBeClient)
 	if !ok {
 		return validator.Decision{Reason: validator.MethodNotAllowed}
 	}
@@ -74,20 +78,20 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request, wiki string) va
 	if err != nil {
 		return validator.Decision{Verdict: validator.Unavailable, Reason: validator.StoreUnavailable, Err: err}
 	}
-	defer l.release()
-	v, served := l.verifiers[wiki]
+	defer l.Release()
+	of, served := l.Wikis[wiki]
 	if !served {
 		return validator.Decision{Reason: validator.UnknownWiki}
 	}
-	return v.Verify(r.Context(), request)
+	return of.Verifier.Verify(r.Context(), request)
 }
 
-// judgeAnonymous decides about a request that carries no credential.
-func (h *Handler) judgeAnonymous(r *http.Request) validator.Decision {
-	if h.mode == modeOptional {
+// decideAnonymous decides about a request that carries no credential.
+func (h *Handler) decideAnonymous(r *http.Request) validator.Decision {
+	if h.cfg.mode == modeOptional {
 		return validator.Decision{Verdict: validator.Anonymous}
 	}
-	if h.passPreflight && isPreflight(r) {
+	if h.cfg.passPreflight && isPreflight(r) {
 		barePreflight(r)
 		return validator.Decision{Verdict: validator.Anonymous}
 	}
@@ -96,13 +100,14 @@ func (h *Handler) judgeAnonymous(r *http.Request) validator.Decision {
 
 // pass hands a request with a proven credential to next.
 func (h *Handler) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, inQuery bool) error {
-	if h.stripCredentials {
+	if h.cfg.stripCredentials {
 		stripCredentials(r, inQuery)
 	}
 	if !inQuery {
 		return next.ServeHTTP(w, r)
 	}
-	// A shared cache knows a request by its URL alone, and this one's URL is a credential.
+	// A shared cache tells requests apart by their URL, and the URL of this one
+	// holds a credential.
 	private := newHeaderWriter(w, makePrivate)
 	defer private.finish()
 	return next.ServeHTTP(private, r)

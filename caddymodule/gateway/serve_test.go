@@ -95,7 +95,7 @@ func TestAClosedPoolIsAnError(t *testing.T) {
 	if err := s.Cleanup(); err != nil {
 		t.Fatal(err)
 	}
-	s.database.Driver = "none" // so that a new lease cannot be had either
+	s.cfg.site.Database.Driver = "none" // so that a new lease cannot be had either
 	response, err := s.serve(t, get("/"))
 	if err != nil || response.StatusCode != http.StatusServiceUnavailable || s.passed != nil {
 		t.Errorf("status %d, error %v, passed %v", response.StatusCode, err, s.passed != nil)

@@ -36,7 +36,7 @@ func TestHeaderAliasSmuggling(t *testing.T) {
 		{modeOptional, anonymous},
 		{modeStrip, anonymous},
 	} {
-		s := newShell(t, &Handler{Mode: test.mode, Headers: off}, test.decision)
+		s := newShell(t, &Handler{Mode: test.mode, Headers: headersOff}, test.decision)
 		r := get("/")
 		for _, name := range aliases() {
 			r.Header[name] = []string{"Admin"}
@@ -64,7 +64,7 @@ func TestIdentityReplacesWhatTheClientSent(t *testing.T) {
 	d.Identity.Groups, d.Identity.OwnerOnly = nil, false
 	s := newShell(t, &Handler{}, d)
 	r := get("/")
-	for _, name := range s.names.Names() {
+	for _, name := range s.cfg.headers.Names() {
 		r.Header[name] = []string{"sysop", "bureaucrat"}
 		r.Header[strings.ToLower(strings.ReplaceAll(name, "-", "_"))] = []string{"sysop"}
 	}

@@ -1,4 +1,4 @@
-package gateway
+package pools
 
 import (
 	"context"
@@ -11,43 +11,46 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// health knows which wikis' tables are not what they should be, so that this is said once when it begins and once
-// when it ends, and not with every request. It lives as long as the connections, over reloads.
-type health struct {
+// schemaLog knows which wikis' tables are not what they should be, so that this
+// is logged once when it begins and once when it ends, and not with every
+// request. It lives as long as the connections, over reloads.
+type schemaLog struct {
 	mu sync.Mutex
-	// what was said of a store, by its identity and the protocol of a lookup: others read other tables
-	said map[string]map[string]bool
+	// logged is what was logged of a store, by its identity and the protocol of
+	// a lookup, because each protocol reads other tables.
+	logged map[string]map[string]bool
 }
 
-// worsens says whether a text is news.
-func (h *health) worsens(key, text string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.said == nil {
-		h.said = make(map[string]map[string]bool)
+// worsens notes a text, and reports whether it is new.
+func (l *schemaLog) worsens(key, text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.logged == nil {
+		l.logged = make(map[string]map[string]bool)
 	}
-	if h.said[key] == nil {
-		h.said[key] = make(map[string]bool)
+	if l.logged[key] == nil {
+		l.logged[key] = make(map[string]bool)
 	}
-	news := !h.said[key][text]
-	h.said[key][text] = true
+	news := !l.logged[key][text]
+	l.logged[key][text] = true
 	return news
 }
 
-// heals says whether it is news that all is well.
-func (h *health) heals(key string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	_, ill := h.said[key]
-	delete(h.said, key)
+// heals reports whether something was wrong before.
+func (l *schemaLog) heals(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ill := l.logged[key]
+	delete(l.logged, key)
 	return ill
 }
 
-// watched is a store between cache and tables that tells when a wiki's tables are not what they should be.
+// watched is a store between cache and tables that logs when a wiki's tables are
+// not what they should be.
 type watched struct {
 	next     validator.Store
 	identity string
-	health   *health
+	schema   *schemaLog
 	log      *zap.Logger
 }
 
@@ -57,19 +60,19 @@ func (w watched) Lookup(ctx context.Context, key validator.Key) (validator.Facts
 	schema, mismatch := errors.AsType[*store.SchemaError](err)
 	switch {
 	case mismatch:
-		if w.health.worsens(state, schema.Error()) { // what other servers said may be new each time
+		if w.schema.worsens(state, schema.Error()) { // errors of other servers may be new each time
 			w.log.Error("the tables of a wiki cannot be read: its requests get 503 until this is mended",
 				zap.String("wiki", key.Wiki), zap.String("protocol", key.Protocol.String()), zap.Error(err))
 		}
-	case err == nil && facts.Positive(): // what is not found may not have read every table
-		if w.health.heals(state) {
+	case err == nil && facts.Positive(): // a row that is not found may not have read every table
+		if w.schema.heals(state) {
 			w.log.Info("the tables of a wiki can be read again", zap.String("wiki", key.Wiki), zap.String("protocol", key.Protocol.String()))
 		}
 	}
 	return facts, err
 }
 
-// tell logs what the store says of its servers and tables. The store says each thing once.
+// tell logs an event of the store, which reports each event once.
 func (d *database) tell(e store.Event) {
 	log := d.log.Load()
 	if log == nil {

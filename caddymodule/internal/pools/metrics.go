@@ -1,4 +1,4 @@
-package gateway
+package pools
 
 import (
 	"errors"
@@ -54,7 +54,13 @@ func newInstruments() *instruments {
 	}
 }
 
-// register adds the collectors to the registry of one configuration, which may have several handlers.
+// Register adds the metrics to the registry of one configuration, which may have
+// several handlers.
+func Register(registry *prometheus.Registry) error { return metrics.register(registry) }
+
+// Count counts a decision.
+func Count(d *validator.Decision) { metrics.decided(d) }
+
 func (m *instruments) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{m.decisions, m.queries, m.queryErrors, &m.memories} {
 		err := registry.Register(c)
@@ -65,7 +71,6 @@ func (m *instruments) register(registry *prometheus.Registry) error {
 	return nil
 }
 
-// decided counts a decision.
 func (m *instruments) decided(d *validator.Decision) {
 	i := (int(d.Protocol)*numVerdicts+int(d.Verdict))*numReasons + int(d.Reason)
 	counter := m.byDecision[i].Load()
@@ -113,8 +118,8 @@ func (c *memoryCollector) Collect(ch chan<- prometheus.Metric) {
 	sums := maps.Clone(c.ended)
 	c.mu.Unlock()
 	caches.Range(func(_, value any) bool {
-		if m, ok := value.(*memory); ok {
-			add(sums, m.Stats())
+		if m, ok := value.(*sharedCache); ok {
+			addStats(sums, m.Stats())
 		}
 		return true
 	})
@@ -146,10 +151,10 @@ func (c *memoryCollector) retire(all []cache.Stats) {
 	for i := range all {
 		all[i].Bytes = 0
 	}
-	add(c.ended, all)
+	addStats(c.ended, all)
 }
 
-func add(sums map[string]cache.Stats, all []cache.Stats) {
+func addStats(sums map[string]cache.Stats, all []cache.Stats) {
 	for _, s := range all {
 		sum := sums[s.Name]
 		sums[s.Name] = cache.Stats{Name: s.Name, Hits: sum.Hits + s.Hits, Misses: sum.Misses + s.Misses, Bytes: sum.Bytes + s.Bytes}

@@ -1,4 +1,4 @@
-package gateway
+package pools
 
 import (
 	"sync/atomic"
@@ -48,18 +48,18 @@ func (m *nonceMemory) notify(e nonces.Event, s nonces.Stats) {
 // takeNonces takes the memory of nonces of one OAuth database. The database is
 // the scope of a nonce, and nothing else is: a setting in the key would let a
 // request be replayed to a second site, or after a reload.
-func (s *settings) takeNonces(l *lease, oauth *store.Pool, log *zap.Logger) (validator.Nonces, error) {
+func takeNonces(l *Lease, capacity int64, oauth *store.Pool, log *zap.Logger) (validator.Nonces, error) {
 	database, server := oauth.OAuthIdentity()
-	m, err := take(l, nonceMemories, key("nonces", database), func() (*nonceMemory, error) {
-		return newNonceMemory(s.nonces), nil
+	m, err := acquire(l, nonceMemories, digest("nonces", database), func() (*nonceMemory, error) {
+		return newNonceMemory(capacity), nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	m.log.Store(log)
-	if m.size != s.nonces {
+	if m.size != capacity {
 		log.Warn("nonces of this database are already kept in a memory of another size, which stays",
-			zap.Int64("size", m.size), zap.Int64("size_configured", s.nonces))
+			zap.Int64("size", m.size), zap.Int64("size_configured", capacity))
 	}
 	return m.Of(server), nil
 }

@@ -1,4 +1,4 @@
-package gateway
+package pools
 
 import (
 	"strconv"
@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/cache/nonces"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -19,16 +20,16 @@ import (
 // log of the latest configuration and for the figures.
 func TestTheMemoryOfNoncesIsWatched(t *testing.T) {
 	emptied(t)
-	h := &Handler{Store: &Store{Driver: "mysql", DSN: "u:p@tcp(db)/wiki"}, Nonces: &Nonces{Size: 1 << 20}}
-	s := settingsOf(t, h)
+	h := &fields{Store: &config.Store{Driver: "mysql", DSN: "u:p@tcp(db)/wiki"}, Nonces: &config.Nonces{Size: 1 << 20}}
+	s := h.settings(t)
 	core, lines := observer.New(zapcore.DebugLevel)
 	first := open(t, s)
-	second, err := s.open(zap.New(core))
+	second, err := Open(s, zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer second.release()
-	first.release()
+	defer second.Release()
+	first.Release()
 	memory := noncesOf(t, second)
 
 	refused := 0
@@ -72,7 +73,7 @@ func TestTheMemoryOfNoncesIsWatched(t *testing.T) {
 }
 
 // noncesOf returns the memory of nonces that a lease has taken.
-func noncesOf(t *testing.T, l *lease) *nonceMemory {
+func noncesOf(t *testing.T, l *Lease) *nonceMemory {
 	t.Helper()
 	memory, _, _ := nonceMemories.LoadOrNew(l.keys()[2], nil)
 	if _, err := nonceMemories.Delete(l.keys()[2]); err != nil {
@@ -90,8 +91,8 @@ func noncesOf(t *testing.T, l *lease) *nonceMemory {
 func TestAnotherNameOfTheServer(t *testing.T) {
 	use := validator.NonceUse{UserID: 1, Nonce: "n", Until: time.Now().Add(time.Minute)}
 	for i, dsn := range []string{"u:p@tcp(db1)/alias", "u:p@tcp(db2)/alias"} {
-		l := open(t, settingsOf(t, &Handler{Store: &Store{Driver: "mysql", DSN: dsn}}))
-		defer l.release()
+		l := open(t, (&fields{Store: &config.Store{Driver: "mysql", DSN: dsn}}).settings(t))
+		defer l.Release()
 		if fresh, err := noncesOf(t, l).Use(t.Context(), use); fresh != (i == 0) || err != nil {
 			t.Errorf("%s: %t, %v", dsn, fresh, err)
 		}
