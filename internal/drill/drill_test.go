@@ -31,7 +31,20 @@ const sites = 8
 
 func start(b *testing.B, users int, storeLines []string, settings ...string) *drill {
 	b.Helper()
+	return startWith(b, harness.Options{LogLevel: "ERROR"}, users, storeLines, settings...)
+}
+
+func startWith(b *testing.B, o harness.Options, users int, storeLines []string, settings ...string) *drill {
+	b.Helper()
 	d := &drill{b: b, w: harness.NewWiki(b, validator.Release139)}
+	d.serve(o, users, storeLines, settings...)
+	return d
+}
+
+// serve starts the gateway of a wiki.
+func (d *drill) serve(o harness.Options, users int, storeLines []string, settings ...string) {
+	b := d.b
+	b.Helper()
 	d.cold = accept(b, d.w, users)
 	addr := mariadb.Start(b).TCPAddr()
 	d.proxy = newProxy(b, addr)
@@ -41,12 +54,10 @@ func start(b *testing.B, users int, storeLines []string, settings ...string) *dr
 	for n := 1; n < sites; n++ {
 		fmt.Fprintf(&more, "http://site%d.localhost:{$HTTP2} {\n\toauth {\n%s\n\t}\n\treverse_proxy {$BACKEND}\n}\n", n, d.w.Settings(b, settings...))
 	}
-	d.g = harness.New(b, harness.Options{
-		Wiki: d.w, Settings: settings, Sites: more.String(), LogLevel: "ERROR", Servers: "protocols h1 h2c",
-		Backend: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
-	})
+	o.Wiki, o.Settings, o.Sites, o.Servers = d.w, settings, more.String(), "protocols h1 h2c"
+	o.Backend = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	d.g = harness.New(b, o)
 	d.get(http.DefaultClient, d.g.HTTP, d.w.HMAC, nil) // opens a connection
-	return d
 }
 
 func (d *drill) row(name string, format string, args ...any) {
@@ -255,11 +266,7 @@ func BenchmarkCacheBytes(b *testing.B) {
 		return facts
 	}
 	before := bytes()
-	stop := d.flood(16, []string{d.g.HTTP}, func(int) string { return "127.0.0.2" }, func() harness.App {
-		app := d.w.HMAC
-		app.Credentials.ConsumerKey = d.random(false)().Credentials.ConsumerKey
-		return app
-	})
+	stop := d.flood(16, []string{d.g.HTTP}, func(int) string { return "127.0.0.2" }, d.randomConsumer())
 	time.Sleep(5 * time.Second)
 	sent := stop()
 	fmt.Fprintln(os.Stdout, "\n| One's own token, random consumers | Bytes of the cache |\n|---|---|")

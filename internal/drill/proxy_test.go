@@ -17,6 +17,7 @@ type slowProxy struct {
 	delay        atomic.Int64 // of each query, in nanoseconds
 	silent       atomic.Bool  // answers nothing, as a stopped process does
 	refuse       atomic.Bool
+	queries      atomic.Int64 // that came
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
@@ -90,6 +91,9 @@ func (p *slowProxy) serve(client net.Conn) {
 	}
 }
 
+// The commands that read something, of MariaDB's protocol.
+const comQuery, comExecute = 0x03, 0x17
+
 // ask hands on what the client sends, queries later than the greeting: a packet
 // with the number 0 is a command.
 func (p *slowProxy) ask(server io.Writer, client io.Reader) {
@@ -97,6 +101,9 @@ func (p *slowProxy) ask(server io.Writer, client io.Reader) {
 	for {
 		n, err := client.Read(buffer)
 		if n > 4 && buffer[3] == 0 {
+			if command := buffer[4]; command == comQuery || command == comExecute {
+				p.queries.Add(1)
+			}
 			time.Sleep(time.Duration(p.delay.Load()))
 		}
 		if _, failed := server.Write(buffer[:n]); failed != nil || err != nil {
