@@ -49,7 +49,9 @@ type Acceptance struct {
 
 // Token is a row of oauth2_access_tokens.
 type Token struct {
-	JTI          string
+	JTI string
+	// Expires is the end of the year 9999 for a row that does not expire, and zero
+	// for one whose expiry cannot be read.
 	Expires      time.Time
 	AcceptanceID uint64 // 0: the client's own token
 	Revoked      bool

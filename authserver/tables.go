@@ -7,7 +7,8 @@ import (
 )
 
 // Errors of Tables. Every other error means that the tables could not be asked
-// or written, and nothing was changed.
+// or written. Nothing was changed then, unless the connection was lost while the
+// transaction was committed: that is an error too, and nobody knows its outcome.
 var (
 	// ErrTokenExists means that the token row was written before: a code was
 	// exchanged, or a refresh token was used.
@@ -21,8 +22,8 @@ var (
 )
 
 // Tables reads and writes the tables of one wiki with the writing account. All
-// reads go to the primary. Each method is one transaction. A row that does not
-// exist is a nil pointer or an empty list, not an error.
+// reads go to the primary. Each method that writes is one transaction. A row that
+// does not exist is a nil pointer or an empty list, not an error.
 type Tables interface {
 	// Consumer returns the app with the key.
 	Consumer(ctx context.Context, key string) (*Consumer, error)
@@ -35,7 +36,7 @@ type Tables interface {
 	// Acceptances returns the acceptances of a user for an app, on every wiki.
 	Acceptances(ctx context.Context, userID, consumerID uint64) ([]Acceptance, error)
 	// AcceptancesOf returns all acceptances of a user with their apps, newest
-	// first, at most limit.
+	// first, at most limit. Of an app that is in no table the id alone is set.
 	AcceptancesOf(ctx context.Context, userID uint64, limit int) ([]Accepted, error)
 
 	// Accept writes that a user allows an app to do something. It creates the row
@@ -50,15 +51,15 @@ type Tables interface {
 	// Token returns the row of an access token.
 	Token(ctx context.Context, jti string) (*Token, error)
 	// IssueToken writes the row of a new access token. If acceptance is not nil,
-	// the row that it names must still exist and cover its grants, otherwise
-	// ErrNoAcceptance. ErrTokenExists: the jti is taken.
+	// the row that it names must still exist, be of its user and app, and cover its
+	// grants, otherwise ErrNoAcceptance. ErrTokenExists: the jti is taken.
 	IssueToken(ctx context.Context, t Token, acceptance *Acceptance) error
 	// RefreshToken revokes the row of old, which must be there and not be revoked
 	// yet (otherwise ErrTokenGone), and writes the row of next like IssueToken, in
 	// one transaction.
 	RefreshToken(ctx context.Context, old string, next Token, acceptance *Acceptance) error
-	// RevokeFamily revokes every access token whose jti begins with the prefix,
-	// and returns how many were not revoked before.
+	// RevokeFamily revokes every access token whose jti begins with the prefix, at
+	// least 16 hexadecimal digits, and returns how many were not revoked before.
 	RevokeFamily(ctx context.Context, prefix string) (int64, error)
 }
 

@@ -30,12 +30,13 @@ const rollbackTimeout = time.Second
 // Rights are what an account needs, by table, as the list of a GRANT statement.
 type Rights map[string]string
 
-// Tx is a transaction on the primary of the OAuth tables.
+// Tx asks the statements of Read, or of the transaction of Transact, on the primary of the OAuth tables.
 type Tx struct {
 	ctx    context.Context //nolint:containedctx // a Tx lives as long as one call
 	view   *Store
 	conn   *sql.Conn
 	rights Rights
+	writes bool
 }
 
 // Transact calls do in one transaction on the primary of the OAuth tables, and
@@ -44,6 +45,15 @@ type Tx struct {
 // that is not one of Tx is returned as it is. A transaction that lost a race is
 // tried again within the query timeout, so do may be called several times.
 func (s *Store) Transact(ctx context.Context, rights Rights, do func(*Tx) error) error {
+	return s.run(ctx, &Tx{rights: rights, writes: true}, do)
+}
+
+// Read is like Transact for one SELECT, without a transaction around it.
+func (s *Store) Read(ctx context.Context, rights Rights, do func(*Tx) error) error {
+	return s.run(ctx, &Tx{rights: rights}, do)
+}
+
+func (s *Store) run(ctx context.Context, tx *Tx, do func(*Tx) error) error {
 	if s.err != nil {
 		return s.err
 	}
@@ -53,7 +63,7 @@ func (s *Store) Transact(ctx context.Context, rights Rights, do func(*Tx) error)
 		bounded, cancel := context.WithTimeout(ctx, p.cfg.QueryTimeout)
 		defer cancel()
 		for {
-			err := s.attempt(bounded, rights, do)
+			err := s.attempt(bounded, tx, do)
 			if !errors.Is(err, ErrAgain) || bounded.Err() != nil {
 				return unfinished(ctx, err)
 			}
@@ -79,15 +89,15 @@ func unfinished(ctx context.Context, err error) error {
 
 // attempt runs the transaction once. Its error is ErrAgain when it may be tried
 // again.
-func (s *Store) attempt(ctx context.Context, rights Rights, do func(*Tx) error) (err error) {
+func (s *Store) attempt(ctx context.Context, tx *Tx, do func(*Tx) error) (err error) {
 	p, start := s.pool, time.Now()
-	conn, err := s.begin(ctx)
+	conn, err := s.begin(ctx, tx.writes)
 	if err != nil {
 		return err
 	}
-	committed := false
+	ended := !tx.writes
 	defer func() {
-		if !committed {
+		if !ended {
 			rollback(ctx, conn)
 		}
 		_ = conn.Close() // it goes back to its pool, or was closed
@@ -97,8 +107,8 @@ func (s *Store) attempt(ctx context.Context, rights Rights, do func(*Tx) error) 
 		}
 		p.cfg.Observe(time.Since(start), observed)
 	}()
-	tx := &Tx{ctx: ctx, view: s, conn: conn, rights: rights}
-	if err := do(tx); err != nil {
+	tx.ctx, tx.view, tx.conn = ctx, s, conn
+	if err := do(tx); err != nil || ended {
 		return err
 	}
 	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
@@ -111,13 +121,13 @@ func (s *Store) attempt(ctx context.Context, rights Rights, do func(*Tx) error) 
 			Err:     fmt.Errorf("COMMIT failed, so it is not known whether the tables were changed: %w", err),
 		})
 	}
-	committed = true
+	ended = true
 	return nil
 }
 
-// begin takes a connection and begins. A connection that was lost while nobody
-// used it says nothing about the server.
-func (s *Store) begin(ctx context.Context) (*sql.Conn, error) {
+// begin takes a connection that works, and begins a transaction that writes. A
+// connection that was lost while nobody used it says nothing about the server.
+func (s *Store) begin(ctx context.Context, writes bool) (*sql.Conn, error) {
 	p := s.pool
 	for attempt := 1; ; attempt++ {
 		conn, err := p.connection(ctx, p.primary, p.cfg.QueryTimeout)
@@ -125,7 +135,9 @@ func (s *Store) begin(ctx context.Context) (*sql.Conn, error) {
 			return nil, err
 		}
 		start := time.Now()
-		_, err = conn.ExecContext(ctx, p.dialect.Begin())
+		if writes {
+			_, err = conn.ExecContext(ctx, p.dialect.Begin())
+		}
 		if err == nil {
 			return conn, nil
 		}
@@ -229,6 +241,9 @@ func (t *Tx) failed(err error, start time.Time) error {
 	case LostRace:
 		return ErrAgain
 	case NoConflict:
+	}
+	if !t.writes && errors.Is(err, driver.ErrBadConn) {
+		return ErrAgain // it was lost while nobody used it
 	}
 	if missing := p.driver.Missing(err); missing != nil {
 		err = t.view.schemaError(t.ctx, p, p.primary, t.conn, *missing, func(table string) string { return t.rights[table] })

@@ -103,6 +103,11 @@ var walls = []wall{
 		because: "a driver comes in by its own sub-package, so that a build holds only those it asked for",
 	},
 	{
+		name: "only the issuer can write", of: "...", direct: true,
+		forbid: []string{module + "/store/grants/..."}, but: []string{"of " + module + "/caddymodule/server"},
+		because: "`oauth` reads: no mistake in it may reach the tables, or ask for an account that writes",
+	},
+	{
 		name: "drivers are named in their sub-packages only", of: "...", direct: true,
 		forbid: []string{mysql, sqlite}, but: []string{"of " + module + "/store/mysql", "of " + module + "/store/sqlite", "of " + module + "/internal/..."},
 		because: "the settings that make a connection safe are made in one place per driver",

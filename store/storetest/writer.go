@@ -34,7 +34,7 @@ func WriterRights(tb testing.TB, b Backend) map[string][]string {
 	}
 	rights := map[string][]string{}
 	for _, s := range statements {
-		rights[s[2]] = append(rights[s[2]], splitRights(s[1])...)
+		rights[s[2]] = append(rights[s[2]], SplitRights(s[1])...)
 	}
 	// What the page says in words: of other tables it reads what the gateway reads.
 	for table, columns := range Columns(tb, b) {
@@ -53,7 +53,8 @@ func WriterRights(tb testing.TB, b Backend) map[string][]string {
 
 var oneRight = regexp.MustCompile(`([A-Z]+)(?: \(([^)]*)\))?`)
 
-func splitRights(list string) (rights []string) {
+// SplitRights splits the list of a GRANT statement: one right for each column.
+func SplitRights(list string) (rights []string) {
 	for _, m := range oneRight.FindAllStringSubmatch(list, -1) {
 		if m[2] == "" {
 			rights = append(rights, m[1])

@@ -1,0 +1,4 @@
+package grants
+
+// Rights are what the package tells an operator to grant.
+var Rights = rights

@@ -1,0 +1,173 @@
+package grants_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
+)
+
+func wantErr(t testing.TB, what string, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) || want == nil && got != nil {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// checkTokens walks the life of a token row.
+func checkTokens(t *testing.T, s *scene) {
+	ctx, a := t.Context(), s.accept(t, s.approval(s.alice, s.app2))
+	row, need := token(a, "basic", "editpage")
+	wantErr(t, "issue", s.IssueToken(ctx, row, need), nil)
+	wantRows(t, s.tokenRows(t), fmt.Sprintf("%s|20260301130000|%d|0", row.JTI, a.ID))
+	wantErr(t, "issue twice", s.IssueToken(ctx, row, need), authserver.ErrTokenExists)
+
+	got, err := s.Token(ctx, row.JTI)
+	want := row
+	want.Expires = row.Expires.Truncate(time.Second)
+	if err != nil || got == nil || *got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	for _, jti := range []string{"", row.JTI[1:], strings.ToUpper(row.JTI), row.JTI + " ", strings.Repeat("f", 256), wikidb.RandomHex(40)} {
+		if got, err := s.Token(ctx, jti); got != nil || err != nil {
+			t.Errorf("token %q: %+v, %v", jti, got, err)
+		}
+	}
+
+	next, _ := token(a)
+	wantErr(t, "refresh an unknown one", s.RefreshToken(ctx, wikidb.RandomHex(40), next, need), authserver.ErrTokenGone)
+	wantErr(t, "refresh none", s.RefreshToken(ctx, "", next, need), authserver.ErrTokenGone)
+	same := next
+	same.JTI = row.JTI
+	wantErr(t, "refresh to one that exists", s.RefreshToken(ctx, row.JTI, same, need), authserver.ErrTokenExists)
+	wantErr(t, "refresh", s.RefreshToken(ctx, row.JTI, next, need), nil)
+	wantErr(t, "refresh twice", s.RefreshToken(ctx, row.JTI, next, need), authserver.ErrTokenGone)
+	if got, err := s.Token(ctx, row.JTI); err != nil || got == nil || !got.Revoked {
+		t.Errorf("the old one: %+v, %v", got, err)
+	}
+	if got, err := s.Token(ctx, next.JTI); err != nil || got == nil || got.Revoked || got.AcceptanceID != a.ID {
+		t.Errorf("the next one: %+v, %v", got, err)
+	}
+}
+
+// TestAcceptanceOfTokens holds the acceptance inside the transaction, for issuing
+// and for refreshing. What is refused uses up nothing.
+func TestAcceptanceOfTokens(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, s *scene, a authserver.Acceptance, need *authserver.Acceptance){
+		"gone": func(t *testing.T, s *scene, a authserver.Acceptance, _ *authserver.Acceptance) {
+			s.Exec(t, "DELETE FROM "+s.Table("oauth_accepted_consumer"))
+		},
+		"too narrow": func(t *testing.T, s *scene, _ authserver.Acceptance, _ *authserver.Acceptance) {
+			narrow := s.approval(s.alice, s.app2)
+			narrow.Grants = authserver.Grants("basic")
+			s.accept(t, narrow)
+		},
+		"unreadable": func(t *testing.T, s *scene, _ authserver.Acceptance, _ *authserver.Acceptance) {
+			s.Exec(t, "UPDATE "+s.Table("oauth_accepted_consumer")+" SET oaac_grants = 'x'")
+		},
+		"of another user": func(_ *testing.T, s *scene, _ authserver.Acceptance, need *authserver.Acceptance) {
+			need.UserID = s.bob
+		},
+		"of another app": func(_ *testing.T, _ *scene, _ authserver.Acceptance, need *authserver.Acceptance) {
+			need.ConsumerID = 1
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := only(t)
+			a := s.accept(t, s.approval(s.alice, s.app2))
+			old := s.issue(t, a)
+			next, need := token(a, "basic", "editpage")
+			change(t, s, a, need)
+			wantErr(t, "issue", s.IssueToken(t.Context(), next, need), authserver.ErrNoAcceptance)
+			wantErr(t, "refresh", s.RefreshToken(t.Context(), old.JTI, next, need), authserver.ErrNoAcceptance)
+			wantErr(t, "refresh an unknown one", s.RefreshToken(t.Context(), next.JTI, next, need), authserver.ErrTokenGone)
+			wantRows(t, s.tokenRows(t), fmt.Sprintf("%s|20260301130000|%d|0", old.JTI, a.ID))
+		})
+	}
+}
+
+// TestClientTokens have no acceptance.
+func TestClientTokens(t *testing.T) {
+	s := only(t)
+	own := authserver.Token{JTI: wikidb.RandomHex(40), Expires: accepted.AddDate(1000, 0, 0)}
+	wantErr(t, "issue", s.IssueToken(t.Context(), own, nil), nil)
+	wantRows(t, s.tokenRows(t), own.JTI+"|30260301120000|0|0")
+	next := authserver.Token{JTI: wikidb.RandomHex(40), Expires: accepted}
+	wantErr(t, "refresh", s.RefreshToken(t.Context(), own.JTI, next, nil), nil)
+	wantErr(t, "refresh twice", s.RefreshToken(t.Context(), own.JTI, next, nil), authserver.ErrTokenGone)
+}
+
+// TestTokenRefuses holds what no token row may be.
+func TestTokenRefuses(t *testing.T) {
+	s := only(t)
+	a := s.accept(t, s.approval(s.alice, s.app2))
+	row, need := token(a, "basic")
+	for want, change := range map[string]func(t *authserver.Token, a **authserver.Acceptance){
+		"needs an id":                func(t *authserver.Token, _ **authserver.Acceptance) { t.JTI = "" },
+		"oaat_identifier: 256 bytes": func(t *authserver.Token, _ **authserver.Acceptance) { t.JTI = strings.Repeat("f", 256) },
+		"a time in the year 10000": func(t *authserver.Token, _ **authserver.Acceptance) {
+			t.Expires = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+		},
+		"must name the acceptance":      func(t *authserver.Token, _ **authserver.Acceptance) { t.AcceptanceID++ },
+		"must name the acceptance that": func(_ *authserver.Token, a **authserver.Acceptance) { *a = nil },
+	} {
+		changed, with := row, need
+		change(&changed, &with)
+		for what, err := range map[string]error{
+			"issue": s.IssueToken(t.Context(), changed, with), "refresh": s.RefreshToken(t.Context(), row.JTI, changed, with),
+		} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %v, want %q", what, err, want)
+			}
+		}
+	}
+	wantRows(t, s.tokenRows(t))
+}
+
+// TestReadsExpiries reads what others wrote.
+func TestReadsExpiries(t *testing.T) {
+	s := only(t)
+	for expires, want := range map[string]time.Time{
+		wikidb.Infinity: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), "soon": {}, "20260301120000": accepted.Truncate(time.Second),
+	} {
+		jti := wikidb.RandomHex(40)
+		s.Insert(t, wikidb.Token{Identifier: jti, Revoked: 7})
+		s.Exec(t, "UPDATE "+s.Table("oauth2_access_tokens")+" SET oaat_expires = '"+expires+"' WHERE oaat_identifier = '"+jti+"'")
+		got, err := s.Token(t.Context(), jti)
+		if err != nil || got == nil || !got.Expires.Equal(want) || !got.Revoked {
+			t.Errorf("%s: got %+v, %v, want %v", expires, got, err, want)
+		}
+	}
+}
+
+// checkRevokeFamily revokes the tokens of one prefix.
+func checkRevokeFamily(t *testing.T, s *scene) {
+	family := wikidb.RandomHex(20)
+	last := string(family[39] ^ 1)
+	var rows []wikidb.Row
+	for jti, revoked := range map[string]int{
+		family + wikidb.RandomHex(20): 0, family + strings.Repeat("f", 40): 0, family: 0, family + strings.Repeat("0", 40): 1,
+		family[:39] + last + wikidb.RandomHex(20): 0, family[:39]: 0, family[1:]: 0, "x" + family: 0, "%": 0,
+	} {
+		rows = append(rows, wikidb.Token{Identifier: jti, Revoked: revoked})
+	}
+	s.Insert(t, rows...)
+	for _, want := range []int64{3, 0} {
+		if n, err := s.RevokeFamily(t.Context(), family); n != want || err != nil {
+			t.Errorf("revoked %d, %v, want %d", n, err, want)
+		}
+	}
+	left := s.rows(t, "oaat_identifier", "oauth2_access_tokens", "oaat_revoked = 0")
+	if len(left) != 5 {
+		t.Errorf("left: %q", left)
+	}
+	for _, prefix := range []string{"", "0123456789abcde", "%%%%%%%%%%%%%%%%%%%%", strings.Repeat("A", 40), family + "'", strings.Repeat("a", 256)} {
+		if _, err := s.RevokeFamily(t.Context(), prefix); err == nil || !strings.Contains(err.Error(), "16 hexadecimal digits") {
+			t.Errorf("prefix %q: %v", prefix, err)
+		}
+	}
+}
