@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -82,6 +83,30 @@ func (s *Server) nothingToAsk(c *consentRequest) bool {
 // sameOrigin reports whether a POST comes from a page of ours.
 func (s *Server) sameOrigin(r *http.Request) bool { return s.crossOrigin.Check(r) == nil }
 
+// formHeaders are the header fields of a page with a form. Browsers tell a site
+// without https nothing in Sec-Fetch-Site, and under the policy no-referrer their
+// Origin is "null". There the policy is same-origin: the form shows where it comes
+// from, and other sites still get no referrer.
+func (s *Server) formHeaders() http.Header {
+	h := noStore()
+	if !trustworthy(s.cfg.Issuer) {
+		h.Set("Referrer-Policy", "same-origin")
+	}
+	return h
+}
+
+// trustworthy reports whether browsers take a site for trustworthy: one of https,
+// or one of this machine (W3C Secure Contexts section 3.1).
+func trustworthy(site string) bool {
+	u, err := url.Parse(site)
+	if err != nil {
+		return false
+	}
+	host := u.Hostname()
+	ip, err := netip.ParseAddr(host)
+	return u.Scheme == "https" || err == nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
 // csrfToken returns the token of a form: when it ends, and a MAC over that, the
 // user, the request and the callback.
 func (s *Server) csrfToken(c *consentRequest) string {
@@ -135,7 +160,7 @@ func (s *Server) consentPage(ctx context.Context, r Request, c *consentRequest) 
 	return Answer{
 		Status:  status,
 		Page:    &Page{Kind: ConsentPage, Visitor: c.user.Name, App: app, Consent: form},
-		Headers: noStore(),
+		Headers: s.formHeaders(),
 		Event:   Event{Kind: Shown, Endpoint: r.Endpoint, ConsumerKey: c.client.Key, UserID: c.user.CentralID},
 	}
 }
@@ -165,11 +190,12 @@ func (s *Server) pageGrants(names []string) []PageGrant {
 	return out
 }
 
-// callbackHost is what a page says of where the browser goes afterwards.
+// callbackHost is what a page says of where the browser goes afterwards. It is
+// empty where the browser stays.
 func callbackHost(callback string) string {
 	u, err := url.Parse(callback)
 	switch {
-	case err != nil:
+	case err != nil, u.Scheme == "":
 		return ""
 	case u.Host != "":
 		return u.Scheme + "://" + u.Host

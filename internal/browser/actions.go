@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,11 +146,17 @@ func (tab *Tab) Eval(t testing.TB, expression string, out any) {
 	}))
 }
 
-// SetCookie sets a cookie for the site of an address.
+// SetCookie sets a cookie for the site of an https address. The browser sends it
+// with the requests of every site, so that it protects nothing by itself.
 func (tab *Tab) SetCookie(t testing.TB, address, name, value string) {
 	t.Helper()
+	params := network.SetCookieParams{Name: name, Value: value, URL: address}
+	if strings.HasPrefix(address, "https:") {
+		secure := true
+		params.Secure, params.SameSite = &secure, network.CookieSameSiteNone
+	}
 	tab.do(t, "setting a cookie", chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		_, err := cdp.Call(ctx, target, network.SetCookie, network.SetCookieParams{Name: name, Value: value, URL: address})
+		_, err := cdp.Call(ctx, target, network.SetCookie, params)
 		return err
 	}))
 }
