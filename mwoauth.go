@@ -5,9 +5,9 @@
 //
 //	xcaddy build --with github.com/caddy-mwoauth/caddy-mwoauth
 //
-// SQLite is a package of its own: --with
-// github.com/caddy-mwoauth/caddy-mwoauth/store/sqlite. The decisions without
-// Caddy are in package validator.
+// PostgreSQL and SQLite are packages of their own: --with
+// github.com/caddy-mwoauth/caddy-mwoauth/store/postgres or store/sqlite. The
+// decisions without Caddy are in package validator.
 package mwoauth
 
 import (

@@ -7,6 +7,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-mwoauth/caddy-mwoauth"
+	_ "github.com/caddy-mwoauth/caddy-mwoauth/store/postgres"
 	_ "github.com/caddy-mwoauth/caddy-mwoauth/store/sqlite"
 )
 

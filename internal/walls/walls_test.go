@@ -61,6 +61,7 @@ const (
 	ristretto = "github.com/dgraph-io/ristretto/..."
 	mysql     = "github.com/go-sql-driver/mysql"
 	sqlite    = "modernc.org/..."
+	postgres  = "github.com/jackc/..."
 	php       = module + "/internal/php"
 
 	testSupport = "of " + module + "/store/storetest" // a conformance suite, for tests to import
@@ -99,7 +100,7 @@ var walls = []wall{
 	},
 	{
 		name: "store has no driver of its own", of: "store",
-		forbid:  []string{mysql, sqlite},
+		forbid:  []string{mysql, sqlite, postgres},
 		because: "a driver comes in by its own sub-package, so that a build holds only those it asked for",
 	},
 	{
@@ -109,8 +110,35 @@ var walls = []wall{
 	},
 	{
 		name: "drivers are named in their sub-packages only", of: "...", direct: true,
-		forbid: []string{mysql, sqlite}, but: []string{"of " + module + "/store/mysql", "of " + module + "/store/sqlite", "of " + module + "/internal/..."},
+		forbid: []string{mysql, sqlite, postgres},
+		but: []string{
+			"of " + module + "/store/mysql", "of " + module + "/store/sqlite", "of " + module + "/store/postgres",
+			"of " + module + "/internal/...",
+		},
 		because: "the settings that make a connection safe are made in one place per driver",
+	},
+	{
+		name: "store imports nothing of others, except in its drivers", of: "store/...", direct: true,
+		forbid: []string{"..."},
+		but: []string{
+			module + "/...", "of " + module + "/store/mysql", "of " + module + "/store/sqlite", "of " + module + "/store/postgres",
+		},
+		because: "a driver that is added gets a package of its own, and a line here",
+	},
+	{
+		name: "store/mysql imports its own driver", of: "store/mysql", direct: true,
+		forbid: []string{"..."}, but: []string{module + "/store", module + "/validator", mysql},
+		because: "a package knows one kind of database",
+	},
+	{
+		name: "store/sqlite imports its own driver", of: "store/sqlite", direct: true,
+		forbid: []string{"..."}, but: []string{module + "/store", module + "/validator", sqlite},
+		because: "a package knows one kind of database",
+	},
+	{
+		name: "store/postgres imports its own driver", of: "store/postgres", direct: true,
+		forbid: []string{"..."}, but: []string{module + "/store", module + "/validator", postgres},
+		because: "a package knows one kind of database",
 	},
 	{
 		name: "the shell is imported by mwoauth.go only", of: "...", direct: true,
@@ -118,13 +146,13 @@ var walls = []wall{
 		because: "what only Caddy needs stays where Caddy is known",
 	},
 	{
-		name: "xcaddy's package holds no SQLite", of: "",
-		forbid:  []string{sqlite},
-		because: "an embedded database of several megabytes is for demonstrations, by its own --with",
+		name: "xcaddy's package holds the driver of MySQL only", of: "",
+		forbid:  []string{sqlite, module + "/store/sqlite", module + "/store/postgres"},
+		because: "other databases come by their own --with, and an embedded one has several megabytes",
 	},
 	{
 		name: "what is shipped holds no test code", of: "cmd/...",
-		forbid:  []string{"testing/...", module + "/internal/mariadb/...", module + "/internal/parity/...", module + "/internal/walls/...", module + "/store/storetest/..."},
+		forbid:  []string{"testing/...", module + "/internal/mariadb/...", module + "/internal/postgres/...", module + "/internal/process/...", module + "/internal/parity/...", module + "/internal/walls/...", module + "/store/storetest/..."},
 		because: "test helpers are not written for hostile input",
 	},
 	{
@@ -209,6 +237,9 @@ func TestWallsCanBeBreached(t *testing.T) {
 	// demonstration holds SQLite.
 	if deps := list[module+"/cmd/caddy"].Deps; !slices.Contains(deps, "modernc.org/sqlite") {
 		t.Error("cmd/caddy does not hold modernc.org/sqlite, or go list does not say so")
+	}
+	if deps := list[module+"/cmd/caddy"].Deps; !slices.Contains(deps, module+"/store/postgres") {
+		t.Error("cmd/caddy does not hold store/postgres, or go list does not say so")
 	}
 }
 

@@ -81,21 +81,35 @@ func PublicPEM(key *rsa.PublicKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// NewWiki makes a wiki of the release.
+// NewWiki makes a wiki of the release in MariaDB.
 func NewWiki(tb testing.TB, release validator.Release) *Wiki {
 	tb.Helper()
-	w := &Wiki{
-		Wiki:      storetest.Backend{Driver: wikidb.MySQL, Release: release}.Open(tb),
-		SiteKey:   "site-key-" + wikidb.RandomHex(16),
-		Password:  "db p@ss:w/rd?" + wikidb.RandomHex(16),
-		IssuerKey: issuerKey(),
-		Alice:     wikidb.User{ID: 7, Name: "Alice"},
-		Bob:       wikidb.User{ID: 8, Name: "Bob"},
-	}
+	w := newWiki(tb, storetest.Backend{Driver: wikidb.MySQL, Release: release})
+	w.Password = "db p@ss:w/rd?" + wikidb.RandomHex(16)
 	s := mariadb.Start(tb)
 	user := "gateway_" + w.Database
 	s.CreateUser(tb, user, w.Password, w.Grants(tb)...)
 	w.DSN = s.DSN(user, w.Password, w.Database)
+	return w
+}
+
+// NewPostgresWiki makes a wiki of the release in PostgreSQL.
+func NewPostgresWiki(tb testing.TB, release validator.Release) *Wiki {
+	tb.Helper()
+	return newWiki(tb, storetest.Backend{Driver: wikidb.Postgres, Release: release})
+}
+
+func newWiki(tb testing.TB, b storetest.Backend) *Wiki {
+	tb.Helper()
+	w := &Wiki{
+		Wiki:      b.Open(tb),
+		SiteKey:   "site-key-" + wikidb.RandomHex(16),
+		Password:  storetest.Password,
+		IssuerKey: issuerKey(),
+		Alice:     wikidb.User{ID: 7, Name: "Alice"},
+		Bob:       wikidb.User{ID: 8, Name: "Bob"},
+	}
+	w.DSN = w.Config.DSN
 
 	expired := time.Now().Add(-time.Hour).UTC().Format("20060102150405")
 	w.Insert(
@@ -223,7 +237,7 @@ func (w *Wiki) Settings(tb testing.TB, changed ...string) string {
 		}
 		return path
 	}
-	store := fmt.Sprintf("store mysql {file.%s} {\n%s\n}", file("dsn", w.DSN), strings.Join(w.StoreLines, "\n"))
+	store := fmt.Sprintf("store %s {file.%s} {\n%s\n}", w.Driver, file("dsn", w.DSN), strings.Join(w.StoreLines, "\n"))
 	lines := []string{
 		store,
 		"wiki " + WikiID,
