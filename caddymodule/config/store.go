@@ -14,10 +14,11 @@ import (
 
 // Store is a database with MediaWiki's tables.
 type Store struct {
-	// `mysql`, `sqlite`, or another driver that is built in.
+	// `mysql`, or `postgres` or `sqlite` where it is built in.
 	Driver string `json:"driver,omitempty"`
 
-	// Where the database is, in the driver's own form: `user:password@tcp(host:port)/database` or a path.
+	// Where the database is, in the driver's own form: `user:password@tcp(host:port)/database`,
+	// `postgres://user:password@host/database`, or a path.
 	DSN string `json:"dsn,omitempty"`
 
 	// DSNs of replicas, read in turn. What a replica does not have is asked of the primary.

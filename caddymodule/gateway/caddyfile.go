@@ -15,7 +15,7 @@ import (
 // at once. Syntax:
 //
 //	oauth [<matcher>] {
-//	    store mysql|sqlite <dsn> {
+//	    store mysql|postgres|sqlite <dsn> {
 //	        replica           <dsn...>
 //	        table_prefix      <prefix>
 //	        oauth_database    <name>

@@ -46,9 +46,9 @@ func TestPostgres(t *testing.T) {
 			s.Stop(t)
 			time.Sleep(1100 * time.Millisecond) // the ttl is over
 			g.Signed(t, w.HMAC, "/").Want(t, "ok")
-			g.Get(t, "/", w.Bearer(t, w.Machine)).Want(t, "store_unavailable")
+			g.Signed(t, w.OwnerOnly, "/").Want(t, "store_unavailable")
 			s.Restart(t)
-			eventually(t, "requests pass again", func() bool { return g.Get(t, "/", w.Bearer(t, w.Machine)).Status == http.StatusOK })
+			eventually(t, "requests pass again", func() bool { return g.Signed(t, w.OwnerOnly, "/").Status == http.StatusOK })
 		})
 	}
 }

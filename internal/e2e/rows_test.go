@@ -24,7 +24,7 @@ var classes = []string{
 	"Form bodies", "Checked, then waited for", "Memory of bodies", "A body that is bound by its hash", "Standard-library parsers", "Nonce ignored or raced", "Nonce scope and exhaustion",
 	"Nonces that are costly to keep", "A step of the clock", "Timing", "Secret leak",
 	"Response caching", "Leak per reload; reload under load", "One failure stops all", "Strangers' lookups", "A denial taken for absence",
-	"Configuration tied to the store", "Values in headers",
+	"Configuration tied to the store", "Bytes that the database refuses", "Password given to whoever answers", "Values in headers",
 	"CORS preflights", "CORS headers", "Reflected input", "Signed over the rewritten URL", "Upgrades and other protocols", "Clients that sign otherwise",
 }
 
