@@ -3,8 +3,11 @@ package nonces
 import (
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
@@ -289,4 +292,47 @@ func TestEvents(t *testing.T) {
 	m.hand.wall -= 2000
 	m.refused(m.sign(1, "t", "again", 0), validator.ErrNonceExpired)
 	want(ClockBack)
+}
+
+// TestFigures holds the table of the manual to what the memory allows, within
+// a hundredth.
+func TestFigures(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operators.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := regexp.MustCompile(`(?m)^\| (\d+) (MiB|GiB)(?: \(default\))? \| ([\d,]+) a second, [^|]*\| ([\d,]+) a second \| ([\d,]+) a second \|$`)
+	rows := row.FindAllStringSubmatch(string(text), -1)
+	if len(rows) < 4 {
+		t.Fatalf("the manual has %d rows", len(rows))
+	}
+	const kept = 302 // seconds that a nonce is kept for
+	for _, cells := range rows {
+		number := func(cell string) float64 {
+			n, err := strconv.ParseFloat(strings.ReplaceAll(cell, ",", ""), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		size := int64(number(cells[1])) << 20
+		if cells[2] == "GiB" {
+			size <<= 10
+		}
+		m := New(Config{Size: size})
+		t.Cleanup(m.Close)
+		alone := 0.0
+		for n := float64(m.limit); n >= 1; n /= 2 { // what is held is no longer free
+			for m.table.used = uint32(alone + n); float64(m.bound()) >= alone+n; m.table.used = uint32(alone + n) {
+				alone += n
+			}
+		}
+		m.table.used = m.limit / 2
+		for i, want := range []float64{alone, float64(m.bound()), float64(m.limit)} {
+			if got := number(cells[3+i]); got < want/kept*0.99 || got > want/kept*1.01 {
+				t.Errorf("%s %s: the manual says %v a second, and it is %.0f", cells[1], cells[2], got, want/kept)
+			}
+		}
+		m.table.used = 0
+	}
 }

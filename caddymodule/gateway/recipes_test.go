@@ -1,7 +1,10 @@
 package gateway
 
 import (
+	"io"
+	"net"
 	"net/http"
+	"net/http/fcgi"
 	"os"
 	"regexp"
 	"strings"
@@ -34,6 +37,30 @@ func TestRecipeOfPlaceholders(t *testing.T) {
 	if seen := s.seen.Load(); response.StatusCode != http.StatusOK || seen == nil || strings.Join(seen.Header["X-Webauth-User"], ",") != "Özdemir" ||
 		seen.Header["X_webauth_user"] != nil {
 		t.Errorf("status %d %s", response.StatusCode, body)
+	}
+}
+
+// TestRecipeOfRemoteUser has a FastCGI application, which is told of the user's
+// id, and with the recipe of the name.
+func TestRecipeOfRemoteUser(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() }) // which ends Serve
+	go func() {
+		_ = fcgi.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, fcgi.ProcessEnv(r)["REMOTE_USER"]) // the test reads it
+		}))
+	}()
+	line := recipe(t, "Applications with a header of their own", "env REMOTE_USER [^`\n]*")
+	s := newSite(t)
+	for lines, want := range map[string]string{"": "7", line: "Özdemir"} {
+		s.load(t, "", "handle /index.php {\nphp_fastcgi "+l.Addr().String()+" {\n"+lines+"\n}\n}")
+		response, body := do(t, s.signed(t, http.MethodGet, "/index.php", nil))
+		if response.StatusCode != http.StatusOK || string(body) != want {
+			t.Errorf("with %q: status %d, %s, want %s", lines, response.StatusCode, body, want)
+		}
 	}
 }
 

@@ -261,6 +261,13 @@ func TestTrustInForwardedHeaders(t *testing.T) {
 			{"the proxy tells unknown", func() []string { return from("unknown", forwarded(atProxy)...) }, "address_untrusted"},
 			{"the proxy tells nothing", func() []string { return from("", forwarded(atProxy)...) }, "address_untrusted"},
 		}},
+		{"one address in a header of its own", "trusted_proxies static 127.0.0.1/32\n\t\tclient_ip_headers CF-Connecting-IP", nil, []ask{
+			{"not strictly", func() []string { return append(forwarded(w.Restricted), "CF-Connecting-IP: 192.0.2.1") }, "address_untrusted"},
+		}},
+		{"one address in a header of its own, strictly", "trusted_proxies static 127.0.0.1/32\n\t\tclient_ip_headers CF-Connecting-IP\n\t\ttrusted_proxies_strict", nil, []ask{
+			{"the right one", func() []string { return append(forwarded(w.Restricted), "CF-Connecting-IP: 192.0.2.1") }, "ok"},
+			{"another", func() []string { return append(forwarded(w.Restricted), "CF-Connecting-IP: 203.0.113.9") }, "address_not_allowed"},
+		}},
 		{"base_url", "trusted_proxies static 127.0.0.1/32", []string{"base_url https://" + proxied}, []ask{
 			{"as it says", func() []string {
 				return []string{"Authorization: " + harness.Sign(t, w.HMAC, "GET", "https://"+proxied+"/", "")}
