@@ -109,38 +109,6 @@ var walls = []wall{
 		because: "`oauth` reads: no mistake in it may reach the tables, or ask for an account that writes",
 	},
 	{
-		name: "drivers are named in their sub-packages only", of: "...", direct: true,
-		forbid: []string{mysql, sqlite, postgres},
-		but: []string{
-			"of " + module + "/store/mysql", "of " + module + "/store/sqlite", "of " + module + "/store/postgres",
-			"of " + module + "/internal/...",
-		},
-		because: "the settings that make a connection safe are made in one place per driver",
-	},
-	{
-		name: "store imports nothing of others, except in its drivers", of: "store/...", direct: true,
-		forbid: []string{"..."},
-		but: []string{
-			module + "/...", "of " + module + "/store/mysql", "of " + module + "/store/sqlite", "of " + module + "/store/postgres",
-		},
-		because: "a driver that is added gets a package of its own, and a line here",
-	},
-	{
-		name: "store/mysql imports its own driver", of: "store/mysql", direct: true,
-		forbid: []string{"..."}, but: []string{module + "/store", module + "/validator", mysql},
-		because: "a package knows one kind of database",
-	},
-	{
-		name: "store/sqlite imports its own driver", of: "store/sqlite", direct: true,
-		forbid: []string{"..."}, but: []string{module + "/store", module + "/validator", sqlite},
-		because: "a package knows one kind of database",
-	},
-	{
-		name: "store/postgres imports its own driver", of: "store/postgres", direct: true,
-		forbid: []string{"..."}, but: []string{module + "/store", module + "/validator", postgres},
-		because: "a package knows one kind of database",
-	},
-	{
 		name: "the shell is imported by mwoauth.go only", of: "...", direct: true,
 		forbid: []string{module + "/caddymodule/..."}, but: []string{"of " + module, "of " + module + "/caddymodule/..."},
 		because: "what only Caddy needs stays where Caddy is known",
