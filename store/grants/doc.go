@@ -2,7 +2,7 @@
 // implements authserver.Tables with an account of its own, on the primary. Every
 // method that writes is one transaction, so that what fails has changed nothing.
 //
-// The one exception is a connection that is lost while it commits. Nobody knows
+// The one exception is a connection that is lost while it commits. It is not known
 // then whether the tables were changed, and the error is like that of a server
 // that does not answer. A client that tries again may see:
 //
