@@ -3,6 +3,7 @@ package grants_test
 import (
 	"database/sql"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -174,7 +175,12 @@ func noSecrets(t testing.TB, err error, values ...string) {
 	}
 }
 
-func TestMain(m *testing.M) { process.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		os.Exit(child())
+	}
+	process.Main(m)
+}
 
 func openDB(t testing.TB, dsn string) *sql.DB {
 	t.Helper()

@@ -137,10 +137,20 @@ func (t *Tables) RevokeFamily(ctx context.Context, prefix string) (revoked int64
 	}
 	// The range lets the index be used. Every jti that begins with the prefix is in
 	// it in any collation, because g comes behind the digits.
-	err = t.transact(ctx, func(tx *store.Tx) (err error) {
-		revoked, err = tx.Exec("UPDATE {oauth2_access_tokens} SET oaat_revoked = 1 WHERE oaat_identifier >= $1 "+
-			"AND oaat_identifier < $2 AND oaat_revoked = 0", prefix, prefix+"g")
-		return err
+	err = t.transact(ctx, func(tx *store.Tx) error {
+		revoked = 0
+		for {
+			// A refresh that was faster may have written a row behind the scan. Once
+			// nothing is left to revoke, nothing can be refreshed either.
+			n, err := tx.Exec("UPDATE {oauth2_access_tokens} SET oaat_revoked = 1 WHERE oaat_identifier >= $1 "+
+				"AND oaat_identifier < $2 AND oaat_revoked = 0", prefix, prefix+"g")
+			if revoked += n; err != nil || n == 0 {
+				return err
+			}
+		}
 	})
-	return revoked, err
+	if err != nil {
+		return 0, err
+	}
+	return revoked, nil
 }

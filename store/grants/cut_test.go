@@ -1,0 +1,255 @@
+package grants_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store/grants"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// write is one call of a method that writes, as a child process can be told of it.
+type write struct {
+	Method     string
+	DSN        string
+	Approval   authserver.Approval
+	Old        string
+	Token      authserver.Token
+	Acceptance *authserver.Acceptance
+}
+
+func (w *write) call(ctx context.Context, tables *grants.Tables) error {
+	switch w.Method {
+	case "accept":
+		_, err := tables.Accept(ctx, w.Approval)
+		return err
+	case "withdraw":
+		_, found, err := tables.Withdraw(ctx, w.Acceptance.UserID, w.Acceptance.ID)
+		if err == nil && !found {
+			err = errors.New("there is nothing to withdraw")
+		}
+		return err
+	case "issue":
+		return tables.IssueToken(ctx, w.Token, w.Acceptance)
+	}
+	return tables.RefreshToken(ctx, w.Old, w.Token, w.Acceptance)
+}
+
+// situation is tables before a write.
+type situation struct {
+	name    string
+	prepare func(t *testing.T, s *scene) write
+	// again is what the same call leads to once it was done: nil, or an error with
+	// this text.
+	again string
+}
+
+var situations = []situation{
+	{"first consent", func(_ *testing.T, s *scene) write {
+		return write{Method: "accept", Approval: s.narrow()}
+	}, ""},
+	{"second consent", func(t *testing.T, s *scene) write {
+		s.accept(t, s.approval(s.alice, s.app2))
+		return write{Method: "accept", Approval: s.narrow()}
+	}, ""},
+	{"issue", func(t *testing.T, s *scene) write {
+		row, need := token(s.accept(t, s.approval(s.alice, s.app2)), "basic")
+		return write{Method: "issue", Token: row, Acceptance: need}
+	}, authserver.ErrTokenExists.Error()},
+	{"refresh", func(t *testing.T, s *scene) write {
+		a := s.accept(t, s.approval(s.alice, s.app2))
+		row, need := token(a, "basic")
+		return write{Method: "refresh", Old: s.issue(t, a).JTI, Token: row, Acceptance: need}
+	}, authserver.ErrTokenGone.Error()},
+	{"withdrawal", func(t *testing.T, s *scene) write {
+		a := s.accept(t, s.approval(s.alice, s.app2))
+		s.issue(t, a)
+		s.issue(t, a)
+		return write{Method: "withdraw", Acceptance: &a}
+	}, "there is nothing to withdraw"},
+}
+
+// narrow is a consent to less than what others of these tests allow.
+func (s *scene) narrow() authserver.Approval {
+	a := s.approval(s.alice, s.app2)
+	a.Grants = authserver.Grants("basic")
+	return a
+}
+
+// state is all that the tables hold, but for ids that the database gives.
+func (s *scene) state(t *testing.T) []string {
+	return append(s.acceptanceRows(t), s.rows(t, "oaat_identifier, oaat_revoked", "oauth2_access_tokens", "1 = 1")...)
+}
+
+// TestCutConnections cuts the connection at each packet of each write.
+func TestCutConnections(t *testing.T) {
+	s := only(t)
+	for _, at := range situations {
+		t.Run(at.name, func(t *testing.T) {
+			s.cutEverywhere(t, at, func(w write, cfg store.Config, packets int) (bool, error) {
+				proxy := newProxy(t, mariadb.Start(t).TCPAddr(), packets, func() {})
+				cfg.DSN = strings.Replace(cfg.DSN, proxy.target, proxy.addr, 1)
+				pool, err := grants.Open(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer pool.Close() //nolint:errcheck // nothing is lost
+				err = w.call(t.Context(), grants.New(pool, s.View()))
+				if err != nil && validator.FailureOf(err) != validator.ServerFailure {
+					t.Errorf("cut after %d packets: %v of class %v", packets, err, validator.FailureOf(err))
+				}
+				return proxy.wasCut(), err
+			})
+		})
+	}
+}
+
+// errKilled is what became of a process that was killed.
+var errKilled = errors.New("killed")
+
+// TestKilledProcesses ends the process at each packet of each write, as SIGKILL
+// does.
+func TestKilledProcesses(t *testing.T) {
+	s := only(t)
+	for _, at := range situations {
+		t.Run(at.name, func(t *testing.T) {
+			s.cutEverywhere(t, at, func(w write, cfg store.Config, packets int) (bool, error) {
+				cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test
+				proxy := newProxy(t, mariadb.Start(t).TCPAddr(), packets, func() { _ = cmd.Process.Kill() })
+				w.DSN = strings.Replace(cfg.DSN, proxy.target, proxy.addr, 1)
+				var text bytes.Buffer
+				if err := gob.NewEncoder(&text).Encode(w); err != nil {
+					t.Fatal(err)
+				}
+				cmd.Env = append(os.Environ(), childEnv+"="+hex.EncodeToString(text.Bytes()))
+				var out bytes.Buffer
+				cmd.Stdout, cmd.Stderr = &out, &out
+				err := cmd.Run()
+				if proxy.wasCut() && err != nil && !cmd.ProcessState.Exited() {
+					return true, errKilled
+				}
+				if err != nil {
+					t.Errorf("after %d packets: %v\n%s", packets, err, &out)
+				}
+				return proxy.wasCut(), nil
+			})
+		})
+	}
+}
+
+// childEnv tells a child of TestKilledProcesses what to write.
+const childEnv = "GRANTS_TEST_WRITE"
+
+func child() int {
+	var w write
+	err := gob.NewDecoder(hex.NewDecoder(strings.NewReader(os.Getenv(childEnv)))).Decode(&w)
+	if err == nil {
+		var pool *store.Pool
+		if pool, err = grants.Open(store.Config{Driver: wikidb.MySQL, DSN: w.DSN, QueryTimeout: time.Minute}); err == nil {
+			err = w.call(context.Background(), grants.New(pool, store.Wiki{ID: "enwiki", Release: validator.Release139}))
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// cutEverywhere tries a write with more and more packets until it passes. After
+// each failure the tables hold all of the write or nothing of it, and the same
+// write leads to the end once: it does not work twice.
+func (s *scene) cutEverywhere(t *testing.T, at situation, try func(w write, cfg store.Config, packets int) (cut bool, err error)) {
+	cfg := s.config(t)
+	cfg.QueryTimeout = time.Minute
+	direct := openTables(t, s.Wiki, cfg)
+	none, all := 0, 0
+	for packets := range 200 {
+		s.clear(t)
+		w := at.prepare(t, s)
+		before := s.state(t)
+		cut, err := try(w, cfg, packets)
+		done := err == nil
+		if !done {
+			// The server may not have noticed yet that nobody is there any more. What
+			// is waiting for its locks sees how it ended.
+			s.settle(t)
+			done = !slices.Equal(s.state(t), before)
+		}
+		if done {
+			all++
+		} else {
+			none++
+		}
+		err = w.call(t.Context(), direct)
+		switch {
+		case !done && err != nil:
+			t.Errorf("after %d packets nothing was written, but the same write fails: %v", packets, err)
+		case done && at.again == "" && err != nil, done && at.again != "" && (err == nil || !strings.Contains(err.Error(), at.again)):
+			t.Errorf("after %d packets all was written; the same write: %v, want %q", packets, err, at.again)
+		}
+		s.wantDone(t, packets, w)
+		if !cut {
+			t.Logf("%d packets; %d cuts left nothing, %d left all", packets, none, all-1)
+			if none < 10 || all < 2 {
+				t.Error("the cuts do not reach both sides of the commit")
+			}
+			return
+		}
+	}
+	t.Error("the write never passed")
+}
+
+// settle waits until no transaction of the account is open.
+func (s *scene) settle(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		var n int
+		row := s.Rows.Conn.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.innodb_trx x "+
+			"JOIN information_schema.processlist p ON p.id = x.trx_mysql_thread_id WHERE p.user = '"+storetest.WriterUser+"'")
+		if err := row.Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return
+		}
+	}
+	t.Fatal("a transaction stays open")
+}
+
+// wantDone holds the rows after a write: all of it, once.
+func (s *scene) wantDone(t *testing.T, packets int, w write) {
+	t.Helper()
+	acceptances := s.rows(t, "oaac_grants", "oauth_accepted_consumer", "1 = 1")
+	live := s.rows(t, "oaat_identifier", "oauth2_access_tokens", "oaat_revoked = 0")
+	revoked := s.rows(t, "oaat_identifier", "oauth2_access_tokens", "oaat_revoked = 1")
+	var want [3][]string
+	switch w.Method {
+	case "accept":
+		want[0] = []string{`["useoauth"]`}
+	case "issue":
+		want = [3][]string{{stored}, {w.Token.JTI}}
+	case "refresh":
+		want = [3][]string{{stored}, {w.Token.JTI}, {w.Old}}
+	}
+	for i, got := range [][]string{acceptances, live, revoked} {
+		if !slices.Equal(got, want[i]) {
+			t.Errorf("after %d packets: %s are %q, want %q", packets, []string{"acceptances", "tokens", "revoked tokens"}[i], got, want[i])
+		}
+	}
+}
