@@ -61,7 +61,7 @@ func TestProfiles(t *testing.T) {
 			}
 			if w.CentralAuth {
 				for i, name := range []string{"Alice", "Bob", "Carol"} {
-					id := uint64(i + 1) //nolint:gosec // small
+					id := uint64(i + 1)
 					rows = append(rows, wikidb.GlobalUser{ID: 10 + id, Name: name},
 						wikidb.Attachment{Wiki: "enwiki", Name: name, LocalID: id, GlobalID: 10 + id})
 				}

@@ -72,7 +72,7 @@ func TestAcceptOnWikis(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := only(t)
 			for i, wiki := range test.have {
-				a := wikidb.NewAcceptance(uint64(10+i), s.app1, s.alice) //nolint:gosec // small
+				a := wikidb.NewAcceptance(uint64(10+i), s.app1, s.alice)
 				a.Wiki, a.Grants = wiki, `["useoauth","rollback"]`
 				s.Insert(t, a)
 			}

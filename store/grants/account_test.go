@@ -32,11 +32,11 @@ func (s *scene) everything(t *testing.T, tables authserver.Tables) error {
 		if _, err = tables.UserByName(ctx, "Alice"); err != nil {
 			return err
 		}
-		a, err := tables.Accept(ctx, s.approval(s.alice, s.app2))
-		if err != nil {
+		if _, err := tables.Accept(ctx, s.approval(s.alice, s.app2)); err != nil {
 			return err
 		}
-		if a, err = tables.Accept(ctx, s.approval(s.alice, s.app2)); err != nil {
+		a, err := tables.Accept(ctx, s.approval(s.alice, s.app2))
+		if err != nil {
 			return err
 		}
 		if _, err := tables.Acceptances(ctx, s.alice, 2); err != nil {

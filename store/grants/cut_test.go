@@ -129,7 +129,7 @@ func TestKilledProcesses(t *testing.T) {
 	for _, at := range situations {
 		t.Run(at.name, func(t *testing.T) {
 			s.cutEverywhere(t, at, func(w write, cfg store.Config, packets int) (bool, error) {
-				cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test
+				cmd := exec.CommandContext(t.Context(), os.Args[0])
 				proxy := newProxy(t, mariadb.Start(t).TCPAddr(), packets, func() { _ = cmd.Process.Kill() })
 				w.DSN = strings.Replace(cfg.DSN, proxy.target, proxy.addr, 1)
 				var text bytes.Buffer

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -70,7 +71,7 @@ func (p *cuttingProxy) pipe(to io.Writer, from io.Reader) {
 		if _, err := io.ReadFull(from, body); err != nil || !p.next() {
 			return
 		}
-		if _, err := to.Write(append(packet, body...)); err != nil {
+		if _, err := to.Write(slices.Concat(packet, body)); err != nil {
 			return
 		}
 	}

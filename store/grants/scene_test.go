@@ -91,7 +91,7 @@ func only(t *testing.T) *scene {
 
 func (s *scene) approval(user uint64, app wikidb.Consumer) authserver.Approval {
 	return authserver.Approval{
-		UserID: user, ConsumerID: app.ID, Wiki: app.Wiki, ThisWiki: "enwiki", Version: uint8(app.Version), //nolint:gosec // 1 or 2
+		UserID: user, ConsumerID: app.ID, Wiki: app.Wiki, ThisWiki: "enwiki", Version: uint8(app.Version),
 		Grants: authserver.Grants("basic", "editpage"), Token: wikidb.RandomHex(16), Secret: wikidb.RandomHex(16), Accepted: accepted,
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 )
 
-const tokenTable = "{oauth2_access_tokens} t"
+const tokenTable = "{oauth2_access_tokens} t" //nolint:gosec // the name of a table
 
 var tokenColumns = []string{"t.oaat_identifier", "t.oaat_expires", "t.oaat_acceptance_id", "t.oaat_revoked"}
 
