@@ -184,6 +184,7 @@ require (
 // Test dependencies
 require (
 	github.com/dghubble/oauth1 v0.7.3 // a foreign client
+	github.com/google/go-cmp v0.7.0
 	github.com/quic-go/quic-go v0.63.0 // requests over HTTP/3
 	golang.org/x/net v0.60.0 // requests over HTTP/2, frame by frame
 )

@@ -25,12 +25,14 @@ type credentials struct {
 	bearer string
 }
 
-// credentialNames are the names in a credentials file. In the environment they are upper-case, after "OAUTH_".
+// credentialNames are the names in a credentials file. In the environment they
+// are upper-case, after "OAUTH_".
 var credentialNames = []string{
 	"consumer_key", "consumer_secret", "access_token", "access_secret", "rsa_key_file", "bearer_token",
 }
 
-// readCredentials reads the app's section of a file, or the environment when no file is named.
+// readCredentials reads the app's section of a file, or the environment when no
+// file is named.
 func readCredentials(file, app string, warn io.Writer) (credentials, error) {
 	if file == "" {
 		if app != "" {
@@ -54,8 +56,9 @@ func readCredentials(file, app string, warn io.Writer) (credentials, error) {
 	return newCredentials(values, filepath.Dir(file), warn)
 }
 
-// parseCredentials reads lines of "name = value" below the line "[app]", or, without an app, above any such
-// line. Blank lines and lines that begin with "#" do not count.
+// parseCredentials reads lines of "name = value" below the line "[app]", or,
+// without an app, above any such line. Blank lines and lines that begin with
+// "#" do not count.
 func parseCredentials(r io.Reader, app string) (map[string]string, error) {
 	values := map[string]string{}
 	section, sections := "", []string{}
@@ -94,7 +97,8 @@ func parseCredentials(r io.Reader, app string) (map[string]string, error) {
 	return values, nil
 }
 
-// newCredentials makes credentials of named values. The path of a key file is relative to dir.
+// newCredentials makes credentials of named values. The path of a key file is
+// relative to dir.
 func newCredentials(values map[string]string, dir string, warn io.Writer) (credentials, error) {
 	c := credentials{
 		Credentials: sign.Credentials{

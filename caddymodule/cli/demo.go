@@ -48,7 +48,8 @@ start, and are gone, with the directory, when the command ends (Ctrl-C). Refusal
 	return cmd
 }
 
-// demoAddress chooses the address. Others on the network have no business with a demonstration.
+// demoAddress chooses the address. Others on the network have no business with
+// a demonstration.
 func demoAddress(ctx context.Context, listen string) (string, error) {
 	host, _, err := net.SplitHostPort(cmp.Or(listen, demoListen))
 	if err != nil {

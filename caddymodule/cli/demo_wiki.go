@@ -45,7 +45,8 @@ type demoApp struct {
 	values map[string]string
 }
 
-// newDemoWiki makes the wiki's database, keys and credentials file. Alice owns all apps.
+// newDemoWiki makes the wiki's database, keys and credentials file. Alice owns
+// all apps.
 func newDemoWiki(ctx context.Context, dir string, now time.Time) (*demoWiki, error) {
 	if !slices.Contains(sql.Drivers(), wikidb.SQLite) {
 		return nil, errors.New("this Caddy has no SQLite: build it with --with github.com/caddy-mwoauth/caddy-mwoauth/store/sqlite")
@@ -109,7 +110,8 @@ func (w *demoWiki) addOAuth1(name string, c wikidb.Consumer, user uint64) {
 	w.apps = append(w.apps, demoApp{name, values})
 }
 
-// addOAuth2 adds an app that the user has approved, with a bearer token that holds and one that is revoked.
+// addOAuth2 adds an app that the user has approved, with a bearer token that
+// holds and one that is revoked.
 func (w *demoWiki) addOAuth2(name string, c wikidb.Consumer, user uint64) error {
 	w.rows = append(w.rows, c, wikidb.NewAcceptance(c.ID, c, user))
 	for revoked, section := range []string{name, name + "-revoked"} {

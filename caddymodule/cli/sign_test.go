@@ -23,7 +23,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// signApp is the app of the sign tests, on a wiki without a site key, so that stored secrets are what clients sign with.
+// signApp is the app of the sign tests, on a wiki without a site key, so that
+// stored secrets are what clients sign with.
 const (
 	signKey         = "0123456789abcdef0123456789abcdef"
 	signSecret      = "11112222333344445555666677778888"
@@ -37,7 +38,8 @@ type signedRequest struct {
 	Method, Target, Body, Authorization, Type, Reason string
 }
 
-// newSignWiki starts a server that verifies requests of the sign app with the validator, and answers what it saw.
+// newSignWiki starts a server that verifies requests of the sign app with the
+// validator, and answers what it saw.
 func newSignWiki(t *testing.T, key *rsa.PublicKey) *httptest.Server {
 	t.Helper()
 	everywhere := validator.ParseRestrictions([]byte(`{"IPAddresses":["0.0.0.0/0","::/0"]}`), validator.Release147)
@@ -314,7 +316,8 @@ func TestSignRefuses(t *testing.T) {
 	}
 }
 
-// TestSignHasNoSecretFlags: what is an argument can be read by every user of the machine.
+// TestSignHasNoSecretFlags: what is an argument can be read by every user of
+// the machine.
 func TestSignHasNoSecretFlags(t *testing.T) {
 	known := map[string]bool{"method": true, "data": true, "form-file": true, "credentials": true, "app": true, "realm": true, "header-only": true}
 	usage := newSignCommand().Flags().FlagUsages()

@@ -15,7 +15,8 @@ import (
 // Consumer is an app that is kept in the wiki's configuration, with the settings
 // that it has there.
 type Consumer struct {
-	// `consumerKey`: 32 lower-case hexadecimal digits, unlike any other's. Required.
+	// `consumerKey`: 32 lower-case hexadecimal digits, unlike any other's.
+	// Required.
 	Key string `json:"key,omitempty"`
 
 	// `id`, unlike any other's. Required.
@@ -33,22 +34,26 @@ type Consumer struct {
 	// `oauthVersion`: 1 or 2. Required.
 	OAuthVersion int `json:"oauth_version,omitempty"`
 
-	// `grants` that the app asks for. They decide nothing here: what a user has granted counts, or a token's scopes.
+	// `grants` that the app asks for. They decide nothing here: what a user has
+	// granted counts, or a token's scopes.
 	Grants []string `json:"grants,omitempty"`
 
-	// `secretKey`, as it is there: clients of a wiki with a site key sign with another, made from it.
+	// `secretKey`, as it is there: clients of a wiki with a site key sign with
+	// another, made from it.
 	SecretKey string `json:"secret_key,omitempty"`
 
-	// `rsaKey`: PEM, or the path of a PEM file. At most 4096 bits, and an exponent of at most 65537.
+	// `rsaKey`: PEM, or the path of a PEM file. At most 4096 bits, and an
+	// exponent of at most 65537.
 	RSAKey string `json:"rsa_key,omitempty"`
 
 	// `wiki`: the only wiki that the app may be used on. Default: `*`, all.
 	Wiki string `json:"wiki,omitempty"`
 
-	// `restrictions` as JSON. Default: `{"IPAddresses":["0.0.0.0/0","::/0"]}`, none.
+	// `restrictions` as JSON. Default: `{"IPAddresses":["0.0.0.0/0","::/0"]}`,
+	// none.
 	Restrictions string `json:"restrictions,omitempty"`
 
-	// `ownerOnly`: nobody but the owner may use it.
+	// `ownerOnly`: only the owner may use it.
 	OwnerOnly bool `json:"owner_only,omitempty"`
 }
 

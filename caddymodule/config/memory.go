@@ -23,7 +23,8 @@ type Cache struct {
 	// How long it is remembered that a credential was not found. Default: 5s.
 	NegativeTTL caddy.Duration `json:"negative_ttl,omitempty"`
 
-	// How long a credential that was found may be used while the database cannot be asked. Default: 5m.
+	// How long a credential that was found may be used while the database
+	// cannot be asked. Default: 5m.
 	MaxStale caddy.Duration `json:"max_stale,omitempty"`
 }
 
@@ -32,9 +33,10 @@ type Nonces struct {
 	// `memory` (default): of this process.
 	Backend string `json:"backend,omitempty"`
 
-	// The most memory that nonces may take, in bytes: 32 for each nonce and for each user who holds one. It is
-	// allocated as it is needed. One user may hold a tenth of it. Of handlers that share one memory, the first
-	// decides. Default: 192 MiB.
+	// The most memory that nonces may take, in bytes: 32 for each nonce and for
+	// each user who holds one. It is allocated as it is needed. One user may
+	// hold a tenth of it. Of handlers that share one memory, the first decides.
+	// Default: 192 MiB.
 	Size int64 `json:"size,omitempty"`
 }
 

@@ -17,11 +17,13 @@ type Store struct {
 	// `mysql`, or `postgres` or `sqlite` where it is built in.
 	Driver string `json:"driver,omitempty"`
 
-	// Where the database is, in the driver's own form: `user:password@tcp(host:port)/database`,
+	// Where the database is, in the driver's own form:
+	// `user:password@tcp(host:port)/database`,
 	// `postgres://user:password@host/database`, or a path.
 	DSN string `json:"dsn,omitempty"`
 
-	// DSNs of replicas, read in turn. What a replica does not have is asked of the primary.
+	// DSNs of replicas, read in turn. What a replica does not have is asked of
+	// the primary.
 	Replicas []string `json:"replicas,omitempty"`
 
 	// Prefix of table names (`$wgDBprefix`).
@@ -46,7 +48,8 @@ type Store struct {
 // TLS is how the database server is trusted, and how it knows the gateway. Files
 // are read when the configuration is loaded.
 type TLS struct {
-	// PEM file of the authorities that the server's certificate is checked against. Default: the system's.
+	// PEM file of the authorities that the server's certificate is checked
+	// against. Default: the system's.
 	CA string `json:"ca,omitempty"`
 
 	// PEM file of the client's certificate.

@@ -13,21 +13,26 @@ import (
 
 // Users is where user ids come from.
 type Users struct {
-	// `local` (default): the wiki's own user table. `centralauth`: the global accounts of CentralAuth.
+	// `local` (default): the wiki's own user table. `centralauth`: the global
+	// accounts of CentralAuth.
 	Source string `json:"source,omitempty"`
 
-	// For `local`: the ids in the OAuth tables are central ones, as in a wiki whose `$wgMWOAuthCentralWiki` names itself.
-	// A user id that the wiki does not have is then refused as `unknown_user`, where MediaWiki up to 1.45 otherwise takes
-	// such a request for nobody's. A wiki whose OAuth tables are in another database than its own has central ids
-	// without it, and so has `centralauth`, which does not take it.
+	// For `local`: the ids in the OAuth tables are central ones, as in a wiki
+	// whose `$wgMWOAuthCentralWiki` names itself. A user id that the wiki does
+	// not have is then refused as `unknown_user`, where MediaWiki up to 1.45
+	// otherwise takes such a request for nobody's. A wiki whose OAuth tables
+	// are in another database than its own has central ids without it, and so
+	// has `centralauth`, which does not take it.
 	SharedIDs bool `json:"shared_ids,omitempty"`
 
-	// The database with CentralAuth's tables (`$wgCentralAuthDatabase`). It may be left out where `dsn` names it.
-	// SQLite has none: the tables are in the file of `dsn`, or of the store.
+	// The database with CentralAuth's tables (`$wgCentralAuthDatabase`). It may
+	// be left out where `dsn` names it. SQLite has none: the tables are in the
+	// file of `dsn`, or of the store.
 	Database string `json:"database,omitempty"`
 
-	// Where CentralAuth's tables are, when that is another server than the store's. What the store says of TLS
-	// and connections, but not its replicas, holds for it too.
+	// Where CentralAuth's tables are, when that is another server than the
+	// store's. The store's settings of TLS and connections
+	// hold for it too, but not its replicas.
 	DSN string `json:"dsn,omitempty"`
 }
 

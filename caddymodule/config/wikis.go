@@ -17,7 +17,8 @@ import (
 // Wiki is one wiki of a farm. What it leaves out is as the handler and its store
 // have it. The OAuth tables are the store's in any case.
 type Wiki struct {
-	// The database with the wiki's own tables, on the store's server or that of `dsn`.
+	// The database with the wiki's own tables, on the store's server or that of
+	// `dsn`.
 	Database string `json:"database,omitempty"`
 
 	// Prefix of the names of its own tables. Those of OAuth keep the store's.
@@ -29,8 +30,9 @@ type Wiki struct {
 	// The release of MediaWiki whose rules hold.
 	MediaWiki string `json:"mediawiki,omitempty"`
 
-	// Where the wiki's own tables are, when that is another server than the store's. What the store says of TLS and
-	// connections, but not its replicas, holds for it too.
+	// Where the wiki's own tables are, when that is another server than the
+	// store's. The store's settings of TLS and connections
+	// hold for it too, but not its replicas.
 	DSN string `json:"dsn,omitempty"`
 }
 

@@ -95,7 +95,8 @@ func TestAppsOfAFarm(t *testing.T) {
 	}
 }
 
-// Through Caddy: the app of the configuration comes before the one of the database, by key and by id.
+// Through Caddy: the app of the configuration comes before the one of the
+// database, by key and by id.
 func TestAppsThroughCaddy(t *testing.T) {
 	s := newSite(t)
 	secret := wikidb.RandomHex(32)

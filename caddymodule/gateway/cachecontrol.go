@@ -51,7 +51,8 @@ func (w *headerWriter) FlushError() error {
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// makePrivate adds private to Cache-Control, and takes out what would contradict it.
+// makePrivate adds private to Cache-Control, and takes out what would
+// contradict it.
 func makePrivate(h http.Header) {
 	kept := []string{"private"}
 	for _, line := range h["Cache-Control"] {

@@ -76,7 +76,8 @@ func TestThroughCaddy(t *testing.T) {
 	s.checkLog(t, replay.Header.Get("Authorization"))
 }
 
-// checkLog looks for what the access log and our own say, and for what they must not.
+// checkLog looks for what the access log and our own say, and for what they
+// must not.
 func (s *site) checkLog(t *testing.T, authorization string) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(s.dir, "log"))
@@ -114,7 +115,8 @@ func (s *site) checkLog(t *testing.T, authorization string) {
 	}
 }
 
-// TestTrailersThroughCaddy sends trailers that reverse_proxy copies when the body ends.
+// TestTrailersThroughCaddy sends trailers that reverse_proxy copies when the
+// body ends.
 func TestTrailersThroughCaddy(t *testing.T) {
 	s := newSite(t)
 	s.load(t, "", "")

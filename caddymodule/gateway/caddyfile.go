@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/grammar"
 )
 
-// UnmarshalCaddyfile reads one directive, or the global option of the same name, and reports all its mistakes
-// at once. Syntax:
+// UnmarshalCaddyfile reads one directive, or the global option of the same
+// name, and reports all its mistakes at once. Syntax:
 //
 //	oauth [<matcher>] {
 //	    store mysql|postgres|sqlite <dsn> {
@@ -97,9 +97,11 @@ import (
 //	    realm                <text>
 //	}
 //
-// store, wiki, mediawiki and secret_key are required, but for `mode strip`. A subdirective that the site leaves
-// out is taken, whole, from the global option; require lines of both hold. Only require and consumer may be
-// repeated. A size is a number of bytes, or one with a unit: B, kB, KiB, MB, MiB, GB or GiB.
+// store, wiki, mediawiki and secret_key are required, but for `mode strip`. A
+// subdirective that the site leaves out is taken, whole, from the global
+// option; require lines of both hold. Only require and consumer may be
+// repeated. A size is a number of bytes, or one with a unit: B, kB, KiB, MB,
+// MiB, GB or GiB.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	var mistakes []error

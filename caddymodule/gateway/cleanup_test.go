@@ -22,7 +22,8 @@ func (h held) Verify(context.Context, validator.Request) validator.Decision {
 	return allow()
 }
 
-// Caddy cleans up a configuration while its requests still run, and others are still on their way to us.
+// Caddy cleans up a configuration while its requests still run, and others are
+// still on their way to us.
 func TestCleanupUnderLoad(t *testing.T) {
 	emptied(t)
 	before := pools.InUse()

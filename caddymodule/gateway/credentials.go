@@ -9,8 +9,9 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// stripCredentials takes a credential that has served out of the request, and out of what Caddy remembers of it:
-// FastCGI backends are told the original target.
+// stripCredentials takes a credential that has served out of the request, and
+// out of what Caddy remembers of it: FastCGI backends are told the original
+// target.
 func stripCredentials(r *http.Request, inQuery bool) {
 	if !inQuery {
 		delete(r.Header, "Authorization") // of another scheme when the credential is in the query

@@ -26,7 +26,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// farm is a configuration of wikis that the host's first label names, unless the test says otherwise.
+// farm is a configuration of wikis that the host's first label names, unless
+// the test says otherwise.
 func farm(wikis map[string]config.Wiki) *Handler {
 	return &Handler{Wiki: "{http.request.host}", Wikis: wikis}
 }
@@ -54,7 +55,8 @@ func signedFor(tb testing.TB, host string) *http.Request {
 	return r
 }
 
-// A Host header never chooses a database: what is not configured gets to no cache and no store.
+// A Host header never chooses a database: what is not configured gets to no
+// cache and no store.
 func TestHostHeaderChoosesTheWiki(t *testing.T) {
 	h := farm(map[string]config.Wiki{"enwiki": {}, "dewiki": {}})
 	s := newShell(t, h, validator.Decision{})

@@ -16,16 +16,19 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// Handshake says what becomes of requests for the pages and endpoints of the
-// OAuth extension, which judges their credentials by itself: Special:OAuth with
+// Handshake is about requests for those pages and endpoints of the OAuth
+// extension whose credentials the extension checks by itself: Special:OAuth with
 // its subpages, and rest.php/oauth2/.
 type Handshake struct {
-	// `verify` (default): they are requests like any other, so that the first steps of OAuth 1.0a, which are signed
-	// without a token, are refused. `pass`: they reach the wiki unverified, with their own credential and cookies and
-	// without identity headers, in every mode. A request passes only if its target, as the client sent it, is
-	// `index.php` of the script path with the page's title in query, form or behind it, the article path or
-	// `/index.php/` with the title, or `rest.php/oauth2/` of the script path. If several places name a title, all must
-	// name the page. A request that a wiki could take for another is verified.
+	// `verify` (default): they are requests like any other, so that the first
+	// steps of OAuth 1.0a, which are signed without a token, are refused.
+	// `pass`: they reach the wiki unverified, with their own credential and
+	// cookies and without identity headers, in every mode. A request passes
+	// only if its target, as the client sent it, is `index.php` of the script
+	// path with the page's title in query, form or behind it, the article path
+	// or `/index.php/` with the title, or `rest.php/oauth2/` of the script
+	// path. If several places name a title, all must name the page. A request
+	// that a wiki could take for another is verified.
 	Mode string `json:"mode,omitempty"`
 
 	// `$wgScriptPath`, or `/` for the root. Default: `/w`.
@@ -34,8 +37,9 @@ type Handshake struct {
 	// `$wgArticlePath` without `$1`. Default: `/wiki/`.
 	ArticlePath string `json:"article_path,omitempty"`
 
-	// The wiki's own names of the namespace Special, such as `Spezial`, or whole names of the page, such as
-	// `Spezial:OAuth`. `Special`, `OAuth` and `MWOAuth` are names on every wiki.
+	// The wiki's own names of the namespace Special, such as `Spezial`, or
+	// whole names of the page, such as `Spezial:OAuth`. `Special`, `OAuth` and
+	// `MWOAuth` are names on every wiki.
 	SpecialPage []string `json:"special_page,omitempty"`
 }
 
@@ -109,7 +113,7 @@ func resolveHandshake(r *config.Resolver, from *Handshake) *wikipath.Wiki {
 	return found
 }
 
-// leavesToWiki reports whether the extension judges a request by itself, and
+// leavesToWiki reports whether the extension checks a request by itself, and
 // the configuration says to let it. A request for a wiki that is not configured
 // is refused as any other.
 func (h *Handler) leavesToWiki(w http.ResponseWriter, r *http.Request, wiki string) bool {

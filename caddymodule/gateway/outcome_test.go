@@ -43,7 +43,8 @@ func TestPlaceholders(t *testing.T) {
 		t.Errorf("id of a client's own token is %q", id)
 	}
 
-	// Where nobody is proven they are empty: a header made of an unknown one would say "{http.auth.user.id}".
+	// Where nobody is proven they are empty: a header made of an unknown one
+	// would say "{http.auth.user.id}".
 	for _, d := range []validator.Decision{anonymous, deny(validator.BadSignature)} {
 		d.Identity, d.Protocol = allow().Identity, validator.OAuth1 // as if the core had left it there
 		s = newShell(t, &Handler{Mode: modeOptional}, d)
@@ -189,7 +190,8 @@ func TestLogIsSampledByReason(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// At most ten a second: a loaded machine may need some seconds for fifty requests, but not five.
+	// At most ten a second: a loaded machine may need some seconds for fifty
+	// requests, but not five.
 	if n := len(s.logged(t)); n < 10 || n >= 50 {
 		t.Errorf("%d lines of 50 refusals", n)
 	}

@@ -26,7 +26,7 @@ import (
 // load loads a handler as Caddy does, and gives what it is told.
 func load(tb testing.TB, raw string) (*Handler, error) {
 	tb.Helper()
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	ctx, cancel := caddy.NewContext(quiet)
 	tb.Cleanup(cancel)
 	loaded, err := ctx.LoadModuleByID("http.handlers.oauth", json.RawMessage(raw))
 	if err != nil {
@@ -45,7 +45,8 @@ func mustLoad(tb testing.TB, more map[string]any) *Handler {
 	return h
 }
 
-// withDefaults is a configuration with the required settings, but for those that more replaces.
+// withDefaults is a configuration with the required settings, but for those
+// that more replaces.
 func withDefaults(tb testing.TB, more map[string]any) string {
 	tb.Helper()
 	config := map[string]any{
@@ -142,7 +143,7 @@ func TestConfigurationErrors(t *testing.T) {
 		{"white space around a key", map[string]any{"secret_key": "{file." + write(t, "hunter2 \n") + "}"}, []string{"secret_key begins or ends with white space"}},
 		{"unsafe DSN", map[string]any{"store": map[string]any{"driver": "mysql", "dsn": "u:hunter2@/wiki?multiStatements=true"}}, []string{"store: dsn: "}},
 		{"malformed DSN", map[string]any{"store": map[string]any{"driver": "mysql", "dsn": "hunter2@"}}, []string{"store: dsn: "}},
-		{"unknown driver", map[string]any{"store": map[string]any{"driver": "hunter", "dsn": "x"}}, []string{"store: unknown value: use mysql or sqlite"}},
+		{"unknown driver", map[string]any{"store": map[string]any{"driver": "hunter", "dsn": "x"}}, []string{"store: unknown value: use mysql, postgres or sqlite"}},
 		{"no DSN", map[string]any{"store": map[string]any{"driver": "mysql", "max_open_conns": -2}}, []string{"store: DSN missing", "max_open_conns: -2"}},
 		{"no key file", map[string]any{"public_key": []string{"/nowhere/key.pem"}}, []string{"public_key: the file cannot be read: no such file"}},
 		{"key is a directory", map[string]any{"public_key": []string{t.TempDir()}}, []string{"public_key: ", "not a regular file"}},
@@ -256,7 +257,8 @@ func TestReleases(t *testing.T) {
 	}
 }
 
-// MediaWiki does not refuse blocked users unless it is told to; an operator's word counts under either rules.
+// MediaWiki does not refuse blocked users unless it is told to; an operator's
+// word counts under either rules.
 func TestRulesOfMediaWiki(t *testing.T) {
 	for _, test := range []struct {
 		more   map[string]any

@@ -119,7 +119,8 @@ func TestScopeAndRealm(t *testing.T) {
 	}
 }
 
-// The client asked for api.php, whatever a rewrite has made of it; and its wiki's release words the answer.
+// The client asked for api.php, whatever a rewrite has made of it; and its
+// wiki's release words the answer.
 func TestRefusalsOfMediaWiki(t *testing.T) {
 	h := farm(map[string]config.Wiki{"enwiki": {MediaWiki: "1.43"}, "dewiki": {MediaWiki: "1.44"}})
 	h.Errors = errorsMediaWiki
@@ -195,8 +196,8 @@ func TestRefusalsInTheFormatAskedFor(t *testing.T) {
 	}
 }
 
-// TestEarlyTokenInTheLog tells the operator by how much a bearer token came before its time, and says nothing of it
-// elsewhere.
+// TestEarlyTokenInTheLog tells the operator by how much a bearer token came
+// before its time, and says nothing of it elsewhere.
 func TestEarlyTokenInTheLog(t *testing.T) {
 	for _, reason := range []validator.Reason{validator.TokenNotYetValid, validator.TokenExpired} {
 		d := deny(reason)

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// Through Caddy: a table that is missing is one line of the log, over a reload too, and another when it is back.
+// Through Caddy: a table that is missing is one line of the log, over a reload
+// too, and another when it is back.
 func TestAMismatchThroughCaddy(t *testing.T) {
 	s := newSite(t)
 	exec := func(statement string) {

@@ -60,7 +60,8 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// A site verifies some paths and strips all others; Caddy runs both handlers on the former.
+// A site verifies some paths and strips all others; Caddy runs both handlers on
+// the former.
 func TestStripAfterVerification(t *testing.T) {
 	first := newShell(t, &Handler{}, allow())
 	second := newShell(t, &Handler{Mode: modeStrip}, validator.Decision{})

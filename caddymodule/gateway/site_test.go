@@ -26,7 +26,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// site is a Caddy in this process, in front of a backend that tells what it was sent, over a wiki in a file.
+// site is a Caddy in this process, in front of a backend that tells what it was
+// sent, over a wiki in a file.
 type site struct {
 	address, dir string
 	timeout      string // of queries; default 2s
@@ -109,7 +110,8 @@ func (s *site) makeWiki(t *testing.T) {
 	}
 }
 
-// load runs Caddy with the site: lines are more lines of the directive, routes come after it.
+// load runs Caddy with the site: lines are more lines of the directive, routes
+// come after it.
 func (s *site) load(t *testing.T, lines, routes string) {
 	t.Helper()
 	open, end := "", ""
@@ -191,7 +193,8 @@ func (s *site) bearer(t *testing.T) string {
 	return "Bearer " + token
 }
 
-// client takes a new connection for each request: a reload closes idle ones, perhaps just when one is used again.
+// client takes a new connection for each request: a reload closes idle ones,
+// perhaps just when one is used again.
 var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 func do(t *testing.T, r *http.Request) (*http.Response, string) {

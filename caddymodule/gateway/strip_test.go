@@ -129,7 +129,8 @@ func TestConnectionHeader(t *testing.T) {
 	}
 }
 
-// Whoever gets the backend to speak another protocol sends it requests that nobody has cleaned.
+// Whoever gets the backend to speak another protocol sends it requests that
+// nobody has cleaned.
 func TestUpgradeHeader(t *testing.T) {
 	for _, test := range []struct{ in, want []string }{
 		{nil, nil},

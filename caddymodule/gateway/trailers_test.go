@@ -15,8 +15,9 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// trailerServer answers with the trailers that the handler after ours sees, one per line. Like Caddy's server it
-// may hand on a copy of the request that net/http fills.
+// trailerServer answers with the trailers that the handler after ours sees, one
+// per line. Like Caddy's server it may hand on a copy of the request that
+// net/http fills.
 func trailerServer(t *testing.T, h *Handler, d validator.Decision, copied, readForm bool) *httptest.Server {
 	t.Helper()
 	s := newShell(t, h, d)
@@ -53,7 +54,8 @@ func trailerServer(t *testing.T, h *Handler, d validator.Decision, copied, readF
 	return server
 }
 
-// sendHTTP1 sends a request with announced and sent trailers over a bare connection.
+// sendHTTP1 sends a request with announced and sent trailers over a bare
+// connection.
 func sendHTTP1(t *testing.T, address, announced string, sent ...string) string {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)

@@ -43,7 +43,8 @@ func (b *trailedBody) Read(p []byte) (int, error) {
 				b.request.Trailer[name] = values
 			}
 		}
-		// When the server's own request was handed on, not a copy, it has put them here itself.
+		// When the server's own request was handed on, not a copy, it has put
+		// them here itself.
 		for name := range b.request.Trailer {
 			if b.headers.own(name) {
 				delete(b.request.Trailer, name)

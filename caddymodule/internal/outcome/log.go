@@ -55,8 +55,8 @@ func (l *Log) Refused(r *http.Request, d *validator.Decision, wiki string, expla
 	}, explain(r, d, wiki)...)...)
 }
 
-// earlyBy tells by how much a bearer token came before its time: a moment is the
-// distance of two clocks, and clock_skew allows for it.
+// earlyBy is the time by which a bearer token came too early. A moment is the
+// difference of two clocks, which clock_skew allows for.
 func earlyBy(d *validator.Decision) zap.Field {
 	if d.Reason != validator.TokenNotYetValid {
 		return zap.Skip()

@@ -1,5 +1,5 @@
-// Package outcome tells the rest of a request, and the logs, what was decided
-// about it.
+// Package outcome publishes a decision to the rest of the request and to the
+// logs.
 package outcome
 
 import (
@@ -67,8 +67,9 @@ func Decided(r *http.Request, prefix string) bool {
 	return ok && o.Prefix == prefix
 }
 
-// placeholder gives {http.oauth.reason}, and {http.auth.user.*} of a proven identity. Where none is proven they are
-// known and empty: Caddy leaves an unknown one in a header as it is written.
+// placeholder gives {http.oauth.reason}, and {http.auth.user.*} of a proven
+// identity. Where none is proven they are known and empty: Caddy leaves an
+// unknown one in a header as it is written.
 func (o *Outcome) placeholder(key string) (any, bool) {
 	if key == "http.oauth.reason" {
 		return o.Reason.String(), true

@@ -23,8 +23,9 @@ type instruments struct {
 	queryErrors prometheus.Counter
 	memories    memoryCollector
 
-	// counters of decisions, so that a request does not look its counter up by labels. Made at first use: most
-	// combinations never occur, and would be series of zeros.
+	// counters of decisions, so that a request does not look its counter up by
+	// labels. Made at first use: most combinations never occur, and would be
+	// series of zeros.
 	byDecision []atomic.Pointer[prometheus.Counter]
 }
 

@@ -85,7 +85,8 @@ func emptied(tb testing.TB) {
 	}
 }
 
-// What two configurations share depends on every setting that it is made from, and on no other.
+// What two configurations share depends on every setting that it is made from,
+// and on no other.
 func TestWhatIsShared(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "wiki.sqlite")
 	base := func() *fields { return &fields{Store: &config.Store{Driver: "mysql", DSN: "u:p@tcp(db)/wiki"}} }
@@ -153,7 +154,8 @@ func TestPoolKeysTellNothing(t *testing.T) {
 	if digest("a", "bc") == digest("a", "b", "c") || digest("a", "bc") == digest("ab", "c") {
 		t.Error("parts run into each other")
 	}
-	// Who knows all but a password could try some, if another process gave the same keys.
+	// A reader of keys who knows all but a password could try passwords, if
+	// another process made the same keys.
 	defer func(own []byte) { processKey = own }(processKey)
 	before := digest("a")
 	if processKey = make([]byte, len(processKey)); digest("a") == before {
@@ -179,7 +181,8 @@ func TestTheFirstSizeOfNoncesStays(t *testing.T) {
 	}
 }
 
-// A nonce that was used before a reload is used after it, whatever else the reload changes.
+// A nonce that was used before a reload is used after it, whatever else the
+// reload changes.
 func TestNoncesOutliveAReload(t *testing.T) {
 	store := &config.Store{Driver: "sqlite", DSN: filepath.Join(t.TempDir(), "wiki.sqlite")}
 	old := open(t, (&fields{Store: store}).settings(t))
