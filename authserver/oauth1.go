@@ -231,19 +231,14 @@ func exchangeRefusal(err error) *Refusal {
 // request that is signed with RSA, which gets no secret.
 func (s *Server) secureTransfer(r Request) string {
 	p := &s.cfg.Policy
-	if !s.cfg.SecureTokenTransfer || p.BaseScheme != "" || r.Sent.Scheme == "https" ||
+	if !s.cfg.SecureTokenTransfer || p.BaseHost == "" || p.BaseScheme != "" || r.Sent.Scheme == "https" ||
 		strings.EqualFold(r.Sent.ForwardedProto, "https") {
 		return ""
 	}
-	target := r.Sent.Target
-	if !strings.HasPrefix(target, "/") {
+	if !strings.HasPrefix(r.Sent.Target, "/") {
 		return ""
 	}
-	host := r.Sent.Host
-	if p.BaseHost != "" {
-		host = p.BaseHost
-	}
-	return "https://" + host + target
+	return "https://" + p.BaseHost + r.Sent.Target
 }
 
 // key is the consumer key that the request names.

@@ -298,14 +298,18 @@ func TestSecureTransfer(t *testing.T) {
 		name             string
 		on               bool
 		scheme, base, to string
+		host             string
 	}{
-		{"on", true, "http", "", "https://wiki.example.org/x"},
-		{"off", false, "http", "", ""},
-		{"https", true, "https", "", ""},
-		{"full server", true, "http", "http", ""},
+		{"on", true, "http", "", "https://wiki.example.org/x", "wiki.example.org"},
+		{"off", false, "http", "", "", "wiki.example.org"},
+		{"https", true, "https", "", "", "wiki.example.org"},
+		{"full server", true, "http", "http", "", "wiki.example.org"},
+		{"server is what the request says", true, "http", "", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newScene1(t, func(c *Config) { c.SecureTokenTransfer, c.Policy.BaseScheme = tt.on, tt.base })
+			s := newScene1(t, func(c *Config) {
+				c.SecureTokenTransfer, c.Policy.BaseScheme, c.Policy.BaseHost = tt.on, tt.base, tt.host
+			})
 			got := s.secureTransfer(Request{Sent: validator.Request{Scheme: tt.scheme, Host: "wiki.example.org", Target: "/x"}})
 			if got != tt.to {
 				t.Errorf("%q, want %q", got, tt.to)

@@ -108,6 +108,15 @@ func NotFound(path string) Answer {
 	return a
 }
 
+// Unable answers a request whose server cannot be asked, such as one that comes
+// while the process ends.
+func Unable(err error) Answer {
+	a := restAnswer(http.StatusServiceUnavailable, unavailableText)
+	a.Headers.Set("Retry-After", "1")
+	a.Event = unavailable(err).event(NoEndpoint, "", 0)
+	return a
+}
+
 // mark tells whoever listens what was changed, before the answer leaves.
 func (s *Server) mark(changes ...Change) {
 	if s.marks != nil {

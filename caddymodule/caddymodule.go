@@ -6,4 +6,5 @@ package caddymodule
 import (
 	_ "github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/cli"     // registers the command
 	_ "github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/gateway" // registers the directive
+	_ "github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/server"  // registers the directive oauth_server
 )

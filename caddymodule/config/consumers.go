@@ -55,6 +55,21 @@ type Consumer struct {
 
 	// `ownerOnly`: only the owner may use it.
 	OwnerOnly bool `json:"owner_only,omitempty"`
+
+	// `callbackUrl`: where a browser is sent back to. This field and those below count for `oauth_server` alone.
+	CallbackURL string `json:"callback_url,omitempty"`
+
+	// `callbackIsPrefix`: an OAuth 1.0a callback may be longer than the registered one.
+	CallbackIsPrefix bool `json:"callback_is_prefix,omitempty"`
+
+	// `description` of the app, for the consent page.
+	Description string `json:"description,omitempty"`
+
+	// `oauth2GrantTypes`: `authorization_code`, `refresh_token`, `client_credentials`.
+	GrantTypes []string `json:"grant_types,omitempty"`
+
+	// `oauth2IsConfidential`: an OAuth 2 app can keep a secret.
+	Confidential bool `json:"confidential,omitempty"`
 }
 
 // everywhere are the restrictions of a consumer that has none.
@@ -73,17 +88,22 @@ func (s Site) readConsumer(line *caddyfile.Dispenser) error {
 		}
 	}
 	err := grammar.ReadBlock(line, map[string]grammar.Subdirective{
-		"id":            grammar.Number(&c.ID),
-		"name":          grammar.Text(&c.Name, nil),
-		"version":       grammar.Text(&c.Version, nil),
-		"owner":         grammar.Number(&c.Owner),
-		"oauth_version": grammar.Number(&c.OAuthVersion),
-		"grants":        grammar.Texts(&c.Grants),
-		"secret_key":    grammar.Secret(&c.SecretKey),
-		"rsa_key":       grammar.Secret(&c.RSAKey),
-		"wiki":          grammar.Text(&c.Wiki, checkConsumerWiki),
-		"restrictions":  grammar.Text(&c.Restrictions, nil),
-		"owner_only":    grammar.Flag(&c.OwnerOnly),
+		"id":                 grammar.Number(&c.ID),
+		"name":               grammar.Text(&c.Name, nil),
+		"version":            grammar.Text(&c.Version, nil),
+		"owner":              grammar.Number(&c.Owner),
+		"oauth_version":      grammar.Number(&c.OAuthVersion),
+		"grants":             grammar.Texts(&c.Grants),
+		"secret_key":         grammar.Secret(&c.SecretKey),
+		"rsa_key":            grammar.Secret(&c.RSAKey),
+		"wiki":               grammar.Text(&c.Wiki, checkConsumerWiki),
+		"restrictions":       grammar.Text(&c.Restrictions, nil),
+		"owner_only":         grammar.Flag(&c.OwnerOnly),
+		"callback_url":       grammar.Text(&c.CallbackURL, nil),
+		"callback_is_prefix": grammar.Flag(&c.CallbackIsPrefix),
+		"description":        grammar.Text(&c.Description, nil),
+		"grant_types":        grammar.Texts(&c.GrantTypes),
+		"confidential":       grammar.Flag(&c.Confidential),
 	})
 	*s.Consumers = append(*s.Consumers, c)
 	return errors.Join(wrong, err)

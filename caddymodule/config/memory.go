@@ -73,7 +73,7 @@ func (s Site) readNonces(line *caddyfile.Dispenser) error {
 func (r *Resolver) cache(from *Cache) cache.Config {
 	c := cmp.Or(from, new(Cache))
 	return cache.Config{
-		Size:        r.memory("cache size", c.Size, defaultCacheSize),
+		Size:        r.Memory("cache size", c.Size, defaultCacheSize),
 		TTL:         r.Duration("cache ttl", c.TTL, time.Minute),
 		NegativeTTL: r.Duration("cache negative_ttl", c.NegativeTTL, 5*time.Second),
 		MaxStale:    r.Duration("cache max_stale", c.MaxStale, 5*time.Minute),
@@ -83,5 +83,5 @@ func (r *Resolver) cache(from *Cache) cache.Config {
 func (r *Resolver) nonces(from *Nonces) int64 {
 	n := cmp.Or(from, new(Nonces))
 	r.Choice(noncesWords, n.Backend)
-	return r.memory("nonces size", n.Size, defaultNoncesSize)
+	return r.Memory("nonces size", n.Size, defaultNoncesSize)
 }

@@ -91,6 +91,21 @@ func (r *Resolver) policy(p *validator.Policy, from Site) {
 	p.BlockDisablesLogin, p.OnlySitewideBlocks = blocks != blocksOff, blocks == blocksSitewide
 }
 
+// ClockSkew resolves how far a bearer token may come before its time. Its default
+// depends on the rules.
+func (r *Resolver) ClockSkew(value *caddy.Duration, rules string) (skew time.Duration) {
+	switch {
+	case value != nil:
+		skew = time.Duration(*value)
+	case rules != RulesMediaWiki:
+		skew = validator.DefaultClockSkew
+	}
+	if skew < 0 || skew > time.Minute {
+		r.Check(fmt.Errorf("clock_skew: %v is not within 0s and 1m", skew))
+	}
+	return skew
+}
+
 // BodySize resolves the largest size of a body that is held in memory.
 func (r *Resolver) BodySize(setting string, value, otherwise int64) int64 {
 	value = cmp.Or(value, otherwise)
@@ -175,7 +190,8 @@ func (r *Resolver) Duration(setting string, value caddy.Duration, otherwise time
 	return cmp.Or(time.Duration(value), otherwise)
 }
 
-func (r *Resolver) memory(setting string, value, otherwise int64) int64 {
+// Memory resolves a size of memory, in bytes.
+func (r *Resolver) Memory(setting string, value, otherwise int64) int64 {
 	value = cmp.Or(value, otherwise)
 	if value < minMemory {
 		r.Check(fmt.Errorf("%s: %d is less than %d bytes", setting, value, minMemory))

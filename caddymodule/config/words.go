@@ -18,15 +18,21 @@ const (
 	blocksSitewide = "sitewide"
 	blocksOff      = "off"
 
+	peerProxy = "proxy"
+	// PeerClient is the word of a trusted peer that may be the client itself.
+	PeerClient = "client"
+
 	// noSecretKey is the secret_key of a wiki that uses secrets as stored.
 	noSecretKey = "none"
 )
 
 var (
-	usersWords   = grammar.Words{Setting: "users", Built: []string{usersLocal, usersCentralAuth}}
-	rulesWords   = grammar.Words{Setting: "rules", Built: []string{rulesStandard, RulesMediaWiki}}
-	noncesWords  = grammar.Words{Setting: "nonces", Built: []string{"memory"}, Later: []string{"redis"}, Unquoted: true}
-	blocksWords  = grammar.Words{Setting: "block_disables_login", Built: []string{blocksOn, blocksSitewide, blocksOff}}
+	usersWords  = grammar.Words{Setting: "users", Built: []string{usersLocal, usersCentralAuth}}
+	rulesWords  = grammar.Words{Setting: "rules", Built: []string{rulesStandard, RulesMediaWiki}}
+	noncesWords = grammar.Words{Setting: "nonces", Built: []string{"memory"}, Later: []string{"redis"}, Unquoted: true}
+	blocksWords = grammar.Words{Setting: "block_disables_login", Built: []string{blocksOn, blocksSitewide, blocksOff}}
+	// PeerWords are those of trusted_peer.
+	PeerWords    = grammar.Words{Setting: "trusted_peer", Built: []string{peerProxy, PeerClient}}
 	requireWords = grammar.Words{Setting: "require", Built: requirementWords()}
 )
 

@@ -120,7 +120,7 @@ func (h *Handler) subdirectives() map[string]grammar.Subdirective {
 		"clock_skew":     grammar.DurationOrZero(&h.ClockSkew),
 		"max_body_size":  grammar.Size(&h.MaxBodySize),
 		"handshake":      h.readHandshake,
-		"trusted_peer":   grammar.Choice(&h.TrustedPeer, peerWords),
+		"trusted_peer":   grammar.Choice(&h.TrustedPeer, config.PeerWords),
 		"cors_preflight": h.readPreflight,
 		"credentials":    grammar.Choice(&h.Credentials, credentialsWords),
 		"headers":        grammar.Text(&h.Headers, checkPrefix),

@@ -19,7 +19,6 @@ import (
 func init() {
 	caddy.RegisterModule(new(Handler))
 	httpcaddyfile.RegisterHandlerDirective("oauth", parseDirective)
-	httpcaddyfile.RegisterDirectiveOrder("oauth", httpcaddyfile.Before, "basic_auth")
 	httpcaddyfile.RegisterGlobalOption("oauth", parseGlobalOption)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -78,12 +79,12 @@ func TestForwarded(t *testing.T) {
 		{"strict, the client is on the proxy", true, 1, false, map[string][]string{"X-Forwarded-For": {"192.0.2.1"}}, "192.0.2.1", "http", "wiki.example", false, ""},
 		{"strict, the client is on the proxy, and sent one", true, 1, false, map[string][]string{"X-Forwarded-For": {"unknown, 192.0.2.1"}}, "192.0.2.1", "http", "wiki.example", true, ""},
 		{"strict, header taken away", true, 1, false, nil, "203.0.113.9", "http", "wiki.example", true, ""},
-		{"client, no header", true, 1, false, nil, "192.0.2.1", "http", "wiki.example", false, peerClient},
-		{"client, not strict", true, 0, false, nil, "192.0.2.1", "http", "wiki.example", false, peerClient},
-		{"client, header taken away", true, 1, false, nil, "203.0.113.9", "http", "wiki.example", true, peerClient},
-		{"client, unknown", true, 1, false, map[string][]string{"X-Forwarded-For": {"unknown"}}, "192.0.2.1", "http", "wiki.example", true, peerClient},
-		{"client, empty", true, 1, false, map[string][]string{"X-Forwarded-For": {""}}, "192.0.2.1", "http", "wiki.example", true, peerClient},
-		{"client, hidden", true, 1, false, map[string][]string{"X-Forwarded-For": {"_hidden"}}, "192.0.2.1", "http", "wiki.example", true, peerClient},
+		{"client, no header", true, 1, false, nil, "192.0.2.1", "http", "wiki.example", false, config.PeerClient},
+		{"client, not strict", true, 0, false, nil, "192.0.2.1", "http", "wiki.example", false, config.PeerClient},
+		{"client, header taken away", true, 1, false, nil, "203.0.113.9", "http", "wiki.example", true, config.PeerClient},
+		{"client, unknown", true, 1, false, map[string][]string{"X-Forwarded-For": {"unknown"}}, "192.0.2.1", "http", "wiki.example", true, config.PeerClient},
+		{"client, empty", true, 1, false, map[string][]string{"X-Forwarded-For": {""}}, "192.0.2.1", "http", "wiki.example", true, config.PeerClient},
+		{"client, hidden", true, 1, false, map[string][]string{"X-Forwarded-For": {"_hidden"}}, "192.0.2.1", "http", "wiki.example", true, config.PeerClient},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newShell(t, &Handler{TrustedPeer: test.peer}, allow())

@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"cmp"
-	"fmt"
-	"time"
 
 	"github.com/rs/cors"
 
@@ -58,7 +56,7 @@ func (h *Handler) resolve() (settings, error) {
 	s := settings{
 		mode:             r.Choice(modeWords, h.Mode),
 		headers:          resolveHeaders(r, h.Headers),
-		peerMayBeClient:  r.Choice(peerWords, h.TrustedPeer) == peerClient,
+		peerMayBeClient:  r.Choice(config.PeerWords, h.TrustedPeer) == config.PeerClient,
 		passPreflight:    r.Choice(preflightWords, h.CORSPreflight) == preflightPass,
 		stripCredentials: r.Choice(credentialsWords, h.Credentials) == credentialsStrip,
 		answer:           r.Choice(errorsWords, h.Errors),
@@ -75,20 +73,11 @@ func (h *Handler) resolve() (settings, error) {
 
 // policy resolves those parts of the policy that only this directive has.
 func (h *Handler) policy(r *config.Resolver) validator.Policy {
-	p := validator.Policy{
+	return validator.Policy{
 		MaxBodySize: r.BodySize("max_body_size", h.MaxBodySize, validator.DefaultMaxBodySize),
+		ClockSkew:   r.ClockSkew(h.ClockSkew, h.Rules),
 		Require:     r.Require(h.Require),
 	}
-	switch {
-	case h.ClockSkew != nil:
-		p.ClockSkew = time.Duration(*h.ClockSkew)
-	case h.Rules != config.RulesMediaWiki:
-		p.ClockSkew = validator.DefaultClockSkew
-	}
-	if p.ClockSkew < 0 || p.ClockSkew > time.Minute {
-		r.Check(fmt.Errorf("clock_skew: %v is not within 0s and 1m", p.ClockSkew))
-	}
-	return p
 }
 
 func resolveHeaders(r *config.Resolver, value string) idheaders.Headers {

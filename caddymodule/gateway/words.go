@@ -16,9 +16,6 @@ const (
 	errorsMediaWiki = "mediawiki"
 	errorsCaddy     = "caddy"
 
-	peerProxy  = "proxy"
-	peerClient = "client"
-
 	preflightCheck  = "check"
 	preflightAnswer = "answer"
 	preflightPass   = "pass"
@@ -34,7 +31,6 @@ const (
 
 var (
 	modeWords        = grammar.Words{Setting: "mode", Built: []string{modeRequired, modeOptional, modeStrip}, Later: []string{"observe"}}
-	peerWords        = grammar.Words{Setting: "trusted_peer", Built: []string{peerProxy, peerClient}}
 	preflightWords   = grammar.Words{Setting: "cors_preflight", Built: []string{preflightCheck, preflightAnswer, preflightPass}}
 	credentialsWords = grammar.Words{Setting: "credentials", Built: []string{credentialsKeep, credentialsStrip}}
 	errorsWords      = grammar.Words{Setting: "errors", Built: []string{errorsProblem, errorsMediaWiki, errorsCaddy}}

@@ -3,8 +3,11 @@ package server
 import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/pools"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 )
 
 // states outlive configurations: a request token that was handed out before a
@@ -49,4 +52,19 @@ func (stateCollector) Collect(ch chan<- prometheus.Metric) {
 	})
 	ch <- prometheus.MustNewConstMetric(stateUsedDesc, prometheus.GaugeValue, float64(used))
 	ch <- prometheus.MustNewConstMetric(stateCapacityDesc, prometheus.GaugeValue, float64(capacity))
+}
+
+// takeState takes the memory of request tokens of one OAuth database. The database
+// is its scope, and nothing else is, so that a token which was issued through one
+// site, or before a reload, is known to all.
+func takeState(l *pools.Lease, writer *store.Pool, size int64, log *zap.Logger) (authserver.State, error) {
+	database, _ := writer.OAuthIdentity()
+	m, err := pools.Acquire(l, states, pools.Key("state", database), func() (*stateMemory, error) {
+		return &stateMemory{authserver.NewMemory(size, nil), size}, nil
+	})
+	if err == nil && m.size != size {
+		log.Warn("request tokens of this database are already kept in a memory of another size, which stays",
+			zap.Int64("size", m.size), zap.Int64("size_configured", size))
+	}
+	return m, err
 }

@@ -38,6 +38,9 @@ type Options struct {
 	Timestamp string
 	// Realm is not sent if it is empty.
 	Realm string
+	// Callback and Verifier are those of the handshake. They are not sent if they
+	// are empty.
+	Callback, Verifier string
 }
 
 // Header returns the value of the Authorization header that signs the request.
@@ -67,6 +70,11 @@ func Header(c Credentials, method, rawURL string, form []byte, o Options) (strin
 	}
 	if c.Token == "" {
 		protocol = slices.Delete(protocol, 1, 2)
+	}
+	for _, p := range []param{{"oauth_callback", o.Callback}, {"oauth_verifier", o.Verifier}} {
+		if p.value != "" {
+			protocol = append(protocol, p)
+		}
 	}
 	base, err := baseString(method, rawURL, form, protocol)
 	if err != nil {

@@ -21,11 +21,11 @@ func databaseKey(c store.Config, files []string) string {
 	if c.TLS != nil {
 		parts = append(parts, c.TLS.CA, c.TLS.Cert, c.TLS.Key, c.TLS.ServerName)
 	}
-	return digest("database", append(parts, files...)...)
+	return Key("database", append(parts, files...)...)
 }
 
 func cacheKey(c cache.Config) string {
-	return digest("cache", strconv.FormatInt(c.Size, 10), c.TTL.String(), c.NegativeTTL.String(), c.MaxStale.String())
+	return Key("cache", strconv.FormatInt(c.Size, 10), c.TTL.String(), c.NegativeTTL.String(), c.MaxStale.String())
 }
 
 // consumersKey is a digest of everything that is known of the configured
@@ -39,7 +39,7 @@ func consumersKey(all []validator.Consumer) string {
 		}
 		parts = append(parts, fmt.Sprintf("%+v", consumer))
 	}
-	return digest("consumers", parts...)
+	return Key("consumers", parts...)
 }
 
 // processKey keeps passwords from being guessed from pool keys, which can be
@@ -50,9 +50,9 @@ var processKey = func() []byte {
 	return random
 }()
 
-// digest returns the key of a pooled value: a digest of everything that it is
+// Key returns the key of a pooled value: a digest of everything that it is
 // made from, each part after its length.
-func digest(kind string, parts ...string) string {
+func Key(kind string, parts ...string) string {
 	mac := hmac.New(sha256.New, processKey)
 	for _, part := range append([]string{kind}, parts...) {
 		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))

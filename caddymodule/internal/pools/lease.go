@@ -6,7 +6,10 @@ import (
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -27,6 +30,13 @@ type Wiki struct {
 	Verifier Verifier
 	// Policy is that of the Verifier.
 	Policy validator.Policy
+	// Tables tells the wiki's tables from those of other wikis on the same servers.
+	Tables store.Wiki
+	// Nonces are those of the wiki's OAuth database.
+	Nonces validator.Nonces
+	// Consumers reports whether the wiki knows the consumers that are kept in
+	// configuration.
+	Consumers bool
 }
 
 // Verifier decides about requests for one wiki.
@@ -73,9 +83,18 @@ func (l *Lease) end() {
 	}
 }
 
-// acquire takes a value from a pool, or makes it, and notes that the lease must
+// Database takes the connections of another account on the servers of a site.
+func (l *Lease) Database(s *config.Settings, c store.Config, log *zap.Logger) (*store.Pool, error) {
+	d, err := takeDatabase(l, s, c, log)
+	if err != nil {
+		return nil, err
+	}
+	return d.Pool, nil
+}
+
+// Acquire takes a value from a pool, or makes it, and notes that the lease must
 // give it back.
-func acquire[T caddy.Destructor](l *Lease, pool *caddy.UsagePool, key string, construct func() (T, error)) (value T, err error) {
+func Acquire[T caddy.Destructor](l *Lease, pool *caddy.UsagePool, key string, construct func() (T, error)) (value T, err error) {
 	got, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return construct() })
 	if err != nil {
 		return value, err

@@ -50,7 +50,7 @@ func (m *nonceMemory) notify(e nonces.Event, s nonces.Stats) {
 // request be replayed to a second site, or after a reload.
 func takeNonces(l *Lease, capacity int64, oauth *store.Pool, log *zap.Logger) (validator.Nonces, error) {
 	database, server := oauth.OAuthIdentity()
-	m, err := acquire(l, nonceMemories, digest("nonces", database), func() (*nonceMemory, error) {
+	m, err := Acquire(l, nonceMemories, Key("nonces", database), func() (*nonceMemory, error) {
 		return newNonceMemory(capacity), nil
 	})
 	if err != nil {

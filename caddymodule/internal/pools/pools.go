@@ -58,7 +58,7 @@ func Open(s *config.Settings, log *zap.Logger) (_ *Lease, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	c, err := acquire(l, caches, cacheKey(s.Cache), func() (*sharedCache, error) {
+	c, err := Acquire(l, caches, cacheKey(s.Cache), func() (*sharedCache, error) {
 		c, err := cache.New(s.Cache)
 		return &sharedCache{c}, err
 	})
@@ -101,7 +101,9 @@ func Open(s *config.Settings, log *zap.Logger) (_ *Lease, err error) {
 			identity += " consumers=" + consumersKey(s.Consumers)
 		}
 		facts = c.Store(watched{facts, tables.Identity(), &d.schema, log}, identity, d.admission.Servers(serversOf(d, w.Tables)))
-		l.Wikis[w.Tables.ID] = Wiki{validator.New(w.Policy, facts, n, tokens[w.Policy.Release]), w.Policy}
+		l.Wikis[w.Tables.ID] = Wiki{
+			Verifier: validator.New(w.Policy, facts, n, tokens[w.Policy.Release]), Policy: w.Policy, Tables: w.Tables, Nonces: n, Consumers: w.Consumers,
+		}
 	}
 	return l, nil
 }
@@ -120,7 +122,7 @@ func serversOf(d *database, w store.Wiki) string {
 
 // takeDatabase takes the connections to a server.
 func takeDatabase(l *Lease, s *config.Settings, c store.Config, log *zap.Logger) (*database, error) {
-	d, err := acquire(l, databases, databaseKey(c, s.DatabaseFiles), func() (_ *database, err error) {
+	d, err := Acquire(l, databases, databaseKey(c, s.DatabaseFiles), func() (_ *database, err error) {
 		d := &database{admission: cache.NewAdmission()}
 		c.Notify, c.Observe = d.tell, metrics.observeQuery
 		d.Pool, err = store.Open(c)
