@@ -1,6 +1,8 @@
 package walls
 
 import (
+	"go/ast"
+	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +14,8 @@ import (
 // pathsIn finds files and packages of the module in a page: all that stands in
 // backticks or in the labels of a diagram, and looks like a path.
 var pathsIn = regexp.MustCompile("[`\"]([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.*-]+)*)(?:[`\"]|: | \\()")
+
+var testsIn = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z]\w*`)
 
 // packageRoots are the directories and files at the top that a page may name.
 var packageRoots = []string{"authserver", "cache", "caddymodule", "cmd", "docs", "internal", "store", "validator"}
@@ -28,9 +32,17 @@ func namedPaths(text string) (paths []string) {
 }
 
 // TestPagesNameWhatExists holds the pages for contributors to the source: each
-// file and package that they name exists, and docs/architecture.md names each
-// package.
+// file, package and test that they name exists, and docs/architecture.md names
+// each package.
 func TestPagesNameWhatExists(t *testing.T) {
+	tests := map[string]bool{}
+	eachGoFile(t, func(_ string, _ *token.FileSet, file *ast.File) {
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok {
+				tests[f.Name.Name] = true
+			}
+		}
+	})
 	for page, least := range map[string]int{"docs/architecture.md": 80, "CONTRIBUTING.md": 40} {
 		text, err := os.ReadFile(filepath.Join(root, page))
 		if err != nil {
@@ -43,6 +55,11 @@ func TestPagesNameWhatExists(t *testing.T) {
 		for _, path := range paths {
 			if found, err := filepath.Glob(filepath.Join(root, path)); err != nil || len(found) == 0 {
 				t.Errorf("%s names %s, which does not exist", page, path)
+			}
+		}
+		for _, name := range testsIn.FindAllString(string(text), -1) {
+			if !tests[name] {
+				t.Errorf("%s names %s, which does not exist", page, name)
 			}
 		}
 		if page != "docs/architecture.md" {
