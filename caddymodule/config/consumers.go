@@ -56,16 +56,19 @@ type Consumer struct {
 	// `ownerOnly`: only the owner may use it.
 	OwnerOnly bool `json:"owner_only,omitempty"`
 
-	// `callbackUrl`: where a browser is sent back to. This field and those below count for `oauth_server` alone.
+	// `callbackUrl`: where a browser is sent back to. This field and those
+	// below count for `oauth_server` alone.
 	CallbackURL string `json:"callback_url,omitempty"`
 
-	// `callbackIsPrefix`: an OAuth 1.0a callback may be longer than the registered one.
+	// `callbackIsPrefix`: an OAuth 1.0a callback may be longer than the
+	// registered one.
 	CallbackIsPrefix bool `json:"callback_is_prefix,omitempty"`
 
 	// `description` of the app, for the consent page.
 	Description string `json:"description,omitempty"`
 
-	// `oauth2GrantTypes`: `authorization_code`, `refresh_token`, `client_credentials`.
+	// `oauth2GrantTypes`: `authorization_code`, `refresh_token`,
+	// `client_credentials`.
 	GrantTypes []string `json:"grant_types,omitempty"`
 
 	// `oauth2IsConfidential`: an OAuth 2 app can keep a secret.

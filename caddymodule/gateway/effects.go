@@ -57,13 +57,13 @@ func (h *Handler) withoutEffect(mode string, inherited bool) (mistakes []error) 
 	v := reflect.ValueOf(h).Elem()
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
-		use, known := uses[field.Name]
-		if !known || v.Field(i).IsZero() || inherited && use.ofWiki || field.Name == "CORS" && h.CORSPreflight != "" {
+		row, known := uses[field.Name]
+		if !known || v.Field(i).IsZero() || inherited && row.ofWiki || field.Name == "CORS" && h.CORSPreflight != "" {
 			continue
 		}
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		name = cmp.Or(use.name, name)
-		if mode == modeStrip && !use.inStrip {
+		name = cmp.Or(row.name, name)
+		if mode == modeStrip && !row.inStrip {
 			mistakes = append(mistakes, fmt.Errorf("%s has no effect in mode strip, which verifies nothing: leave it out, or use mode required or optional", name))
 		}
 	}

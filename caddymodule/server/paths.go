@@ -51,15 +51,15 @@ type paths struct {
 	base string
 }
 
-// found is what a request is for.
-type found struct {
+// match is what a request is for.
+type match struct {
 	endpoint authserver.Endpoint
 	name     string // of an unknown type or route
 }
 
 // find returns the endpoint that a request is for. It is false for requests that
 // are left to the next handler.
-func (p *paths) find(w http.ResponseWriter, r *http.Request) (found, bool) {
+func (p *paths) find(w http.ResponseWriter, r *http.Request) (match, bool) {
 	method, target := sent.Target(r)
 	target = wikipath.WithoutOrigin(target)
 	if p.plain {
@@ -68,54 +68,54 @@ func (p *paths) find(w http.ResponseWriter, r *http.Request) (found, bool) {
 		}
 	}
 	if p.wiki == nil {
-		return found{}, false
+		return match{}, false
 	}
 	return p.findWiki(wikiRequest(w, r, method, target))
 }
 
 // findPlain finds a plain endpoint. A page below /oauth/ that does not exist is
 // answered as on the wiki; other paths are not ours.
-func findPlain(target string) (found, bool) {
+func findPlain(target string) (match, bool) {
 	path, _, _ := strings.Cut(target, "?")
 	if page, ok := strings.CutPrefix(path, plainOAuth1); ok {
 		endpoint, known := oauth1Pages[page]
 		if !known {
 			endpoint = authserver.UnknownPage
 		}
-		return found{endpoint: endpoint}, known || page != "" && !strings.Contains(page, "/")
+		return match{endpoint: endpoint}, known || page != "" && !strings.Contains(page, "/")
 	}
 	if name, ok := strings.CutPrefix(path, plainOAuth2); ok {
 		f := findOAuth2(name)
 		return f, f.endpoint != authserver.UnknownRoute
 	}
-	return found{}, false
+	return match{}, false
 }
 
 // findOAuth2 finds what follows rest.php/oauth2/.
-func findOAuth2(name string) found {
+func findOAuth2(name string) match {
 	if endpoint, known := oauth2Paths[name]; known {
-		return found{endpoint: endpoint}
+		return match{endpoint: endpoint}
 	}
 	if kind, ok := strings.CutPrefix(name, "resource/"); ok && kind != "" && !strings.Contains(kind, "/") {
-		return found{authserver.UnknownType, kind}
+		return match{authserver.UnknownType, kind}
 	}
-	return found{authserver.UnknownRoute, plainOAuth2 + name}
+	return match{authserver.UnknownRoute, plainOAuth2 + name}
 }
 
 // findWiki finds an endpoint at MediaWiki's own paths. What MediaWiki would take
 // for one is ours as well, so that two issuers never run side by side, but for the
 // registration of apps, which stays with the wiki.
-func (p *paths) findWiki(r *wikipath.Request) (found, bool) {
+func (p *paths) findWiki(r *wikipath.Request) (match, bool) {
 	if !p.wiki.Mentions(r) {
-		return found{}, false
+		return match{}, false
 	}
 	switch e, ok := p.wiki.Endpoint(r); {
 	case !ok:
 		path, _, _ := strings.Cut(r.Target, "?")
-		return found{authserver.UnknownRoute, path}, true
+		return match{authserver.UnknownRoute, path}, true
 	case e.Kind == wikipath.REST:
 		if e.Name == "client" || strings.HasPrefix(e.Name, "client/") {
-			return found{}, false
+			return match{}, false
 		}
 		return findOAuth2(e.Name), true
 	default:
@@ -123,7 +123,7 @@ func (p *paths) findWiki(r *wikipath.Request) (found, bool) {
 		if !known {
 			endpoint = authserver.UnknownPage
 		}
-		return found{endpoint: endpoint}, true
+		return match{endpoint: endpoint}, true
 	}
 }
 

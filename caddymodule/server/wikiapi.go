@@ -64,9 +64,9 @@ func (a *wikiAPI) close() { a.client.CloseIdleConnections() }
 // PublicUser implements [authserver.PublicUsers].
 func (a *wikiAPI) PublicUser(ctx context.Context, name string) (authserver.PublicUser, error) {
 	a.mu.Lock()
-	u, found := a.known[name]
+	u, cached := a.known[name]
 	a.mu.Unlock()
-	if found && a.now().Before(u.until) {
+	if cached && a.now().Before(u.until) {
 		return u.PublicUser, nil
 	}
 	fresh, err := a.ask(ctx, name)

@@ -49,8 +49,8 @@ func (m *nonceMemory) notify(e nonces.Event, s nonces.Stats) {
 // the scope of a nonce, and nothing else is: a setting in the key would let a
 // request be replayed to a second site, or after a reload.
 func takeNonces(l *Lease, capacity int64, oauth *store.Pool, log *zap.Logger) (validator.Nonces, error) {
-	database, server := oauth.OAuthIdentity()
-	m, err := Acquire(l, nonceMemories, Key("nonces", database), func() (*nonceMemory, error) {
+	scope, server := oauth.OAuthIdentity()
+	m, err := Acquire(l, nonceMemories, Key("nonces", scope), func() (*nonceMemory, error) {
 		return newNonceMemory(capacity), nil
 	})
 	if err != nil {
