@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 )
@@ -51,10 +52,10 @@ func TestIssuing(t *testing.T) {
 	file, named := os.LookupEnv("ISSUING_CASES")
 	site := startSite(t, f)
 	if named {
-		site.compare(t, f, file, slow)
+		site.compare(t, f, "mediawiki", file, slow)
 		return
 	}
-	rows := site.compare(t, f, "testdata/cases.json", slow)
+	rows := site.compare(t, f, "mediawiki", "testdata/cases.json", slow)
 	if slow {
 		return
 	}
@@ -63,12 +64,21 @@ func TestIssuing(t *testing.T) {
 			t.Errorf("docs/differences.md: row %s excuses no case", row)
 		}
 	}
-	site.compare(t, f, "testdata/made.json", false)
+	site.compare(t, f, "plain", "testdata/made.json", false)
+	site.fillNonces(t, f.Consumers["plain"])
+	site.compare(t, f, "plain", "testdata/refusals.json", false)
+	reached := site.refusals(t)
+	site.compareCodes(t, f, reached)
+	for _, r := range authserver.Reasons() {
+		if r != authserver.NoReason && !reached[r.String()] {
+			t.Errorf("no request of this test is refused with %s", r)
+		}
+	}
 }
 
-// compare replays the cases of a file, and returns how many of them each row
+// compare replays the cases of a file at one kind of endpoints, and returns how many of them each row
 // excuses.
-func (s site) compare(t *testing.T, f fixtures, file string, slow bool) map[string]int {
+func (s site) compare(t *testing.T, f fixtures, endpoints, file string, slow bool) map[string]int {
 	t.Helper()
 	var all []recorded
 	readJSON(t, file, &all)
@@ -77,7 +87,7 @@ func (s site) compare(t *testing.T, f fixtures, file string, slow bool) map[stri
 		t.Fatalf("%s has no case to replay", file)
 	}
 	c := comparison{t: t, f: f, rows: map[string]int{}, perVariant: map[string][3]int{}}
-	results := s.replay(t, cases)
+	results := s.replay(t, endpoints, cases)
 	for i := range cases {
 		c.compare(&cases[i], results)
 	}
@@ -141,7 +151,7 @@ type result struct {
 }
 
 // replay runs replay.py over the cases.
-func (s site) replay(t *testing.T, cases []recorded) map[string]result {
+func (s site) replay(t *testing.T, endpoints string, cases []recorded) map[string]result {
 	t.Helper()
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -162,7 +172,7 @@ func (s site) replay(t *testing.T, cases []recorded) map[string]result {
 	}
 	args := []string{
 		"testdata/replay.py", "--cases", todo, "--json", found, "--show", "none", "--slow",
-		"--oauth1-url", "{base}/oauth/{page}", "--rest-url", "{base}", "--login", "basic",
+		"--oauth1-url", pathsOf[endpoints][0], "--rest-url", pathsOf[endpoints][1], "--login", "basic",
 		"--accept", "approve", "--cancel", "cancel", "--csrf-field", "csrf", "--sql", s.client,
 	}
 	for variant, url := range s.urls {
@@ -294,12 +304,6 @@ func isRefused(d difference) bool {
 	default:
 		return false
 	}
-}
-
-// site is the servers of a replay.
-type site struct {
-	urls   map[string]string // by variant
-	client string            // the command that reads SQL and prints rows
 }
 
 // loadRows makes the database of the recorded wiki. Its own address is that of the
