@@ -97,7 +97,7 @@ func (s *Server) appsPage(ctx context.Context, r Request, user *User, accepted [
 		status = http.StatusForbidden // the form that was sent was not ours
 	}
 	return Answer{
-		Status: status, Page: page, Headers: s.formHeaders(),
+		Status: status, Page: page, Headers: noStore(),
 		Event: Event{Kind: Shown, Endpoint: r.Endpoint, UserID: user.CentralID},
 	}
 }

@@ -215,3 +215,18 @@ func FuzzCallback(f *testing.F) {
 		}
 	})
 }
+
+// A page names where the browser goes, and nothing where it stays.
+func TestCallbackHost(t *testing.T) {
+	for callback, want := range map[string]string{
+		"oob":                        "",
+		"https://app.example/cb?a=b": "https://app.example",
+		"http://127.0.0.1:8080/":     "http://127.0.0.1:8080",
+		"myapp://done":               "myapp://done",
+		"com.example.app:/done":      "com.example.app:",
+	} {
+		if got := callbackHost(callback); got != want {
+			t.Errorf("%s: %q, want %q", callback, got, want)
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -83,30 +82,6 @@ func (s *Server) nothingToAsk(c *consentRequest) bool {
 // sameOrigin reports whether a POST comes from a page of ours.
 func (s *Server) sameOrigin(r *http.Request) bool { return s.crossOrigin.Check(r) == nil }
 
-// formHeaders are the header fields of a page with a form. Browsers tell a site
-// without https nothing in Sec-Fetch-Site, and under the policy no-referrer their
-// Origin is "null". There the policy is same-origin: the form shows where it comes
-// from, and other sites still get no referrer.
-func (s *Server) formHeaders() http.Header {
-	h := noStore()
-	if !trustworthy(s.cfg.Issuer) {
-		h.Set("Referrer-Policy", "same-origin")
-	}
-	return h
-}
-
-// trustworthy reports whether browsers take a site for trustworthy: one of https,
-// or one of this machine (W3C Secure Contexts section 3.1).
-func trustworthy(site string) bool {
-	u, err := url.Parse(site)
-	if err != nil {
-		return false
-	}
-	host := u.Hostname()
-	ip, err := netip.ParseAddr(host)
-	return u.Scheme == "https" || err == nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
-}
-
 // csrfToken returns the token of a form: when it ends, and a MAC over that, the
 // user, the request and the callback.
 func (s *Server) csrfToken(c *consentRequest) string {
@@ -160,7 +135,7 @@ func (s *Server) consentPage(ctx context.Context, r Request, c *consentRequest) 
 	return Answer{
 		Status:  status,
 		Page:    &Page{Kind: ConsentPage, Visitor: c.user.Name, App: app, Consent: form},
-		Headers: s.formHeaders(),
+		Headers: noStore(),
 		Event:   Event{Kind: Shown, Endpoint: r.Endpoint, ConsumerKey: c.client.Key, UserID: c.user.CentralID},
 	}
 }

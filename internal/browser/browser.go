@@ -25,7 +25,7 @@ import (
 const startTime = 60 * time.Second
 
 // flags keep Chromium from asking anything of the network. A name that ends in
-// .test is this machine, whatever its certificate, and every other name is
+// .test or .localhost is this machine, whatever its certificate, and every other name is
 // unknown.
 var flags = map[string]any{
 	"headless":                      true,
@@ -43,7 +43,7 @@ var flags = map[string]any{
 	"disable-features":              "Translate,HttpsUpgrades,HttpsFirstBalancedModeAutoEnable",
 	"no-proxy-server":               true,
 	"ignore-certificate-errors":     true,
-	"host-resolver-rules":           "MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+	"host-resolver-rules":           "MAP *.test 127.0.0.1, MAP *.localhost 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 }
 
 // instance is a browser that runs, or the reason why it does not.

@@ -233,9 +233,9 @@ func TestCustomScheme(t *testing.T) {
 	}
 }
 
-// A wiki without https has consent too: browsers tell such a site less of where a
-// form comes from.
-func TestPlainHTTP(t *testing.T) {
+// On this machine a wiki works without https. Elsewhere browsers tell such a site
+// nothing of where a form comes from, and the directive asks for https.
+func TestLoopbackWithoutTLS(t *testing.T) {
 	s := siteOn(t, httptest.NewServer)
 	tab := s.signIn(t, "Alice", browser.Options{})
 	tab.Open(t, s.consent2())

@@ -52,14 +52,12 @@ var styleSource = func() string {
 
 // SetHeaders sets the header fields of every page. There is no form-action,
 // because browsers hold the whole chain of redirects after a form to it, and apps
-// have callbacks of every kind. A Referrer-Policy that the answer has is kept.
+// have callbacks of every kind.
 func SetHeaders(h http.Header) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src "+styleSource+"; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Frame-Options", "DENY")
-	if h.Get("Referrer-Policy") == "" {
-		h.Set("Referrer-Policy", "no-referrer")
-	}
+	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 }

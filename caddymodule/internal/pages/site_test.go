@@ -154,6 +154,9 @@ func siteOn(t *testing.T, listen func(http.Handler) *httptest.Server) *site {
 	start := func(host string, h http.HandlerFunc) string {
 		server := listen(h)
 		t.Cleanup(server.Close)
+		if strings.HasPrefix(server.URL, "http:") {
+			host += ".localhost" // loopback, to the browser as well
+		}
 		return strings.Replace(server.URL, "127.0.0.1", host, 1)
 	}
 	s.done = start("done.test", func(w http.ResponseWriter, _ *http.Request) {
