@@ -47,7 +47,10 @@ func TestModules(t *testing.T) {
 			}
 			of, allowed := mayImport(p.ImportPath, dep)
 			used[of] = true
-			if !allowed {
+			switch {
+			case of == "":
+				t.Errorf("%s imports %s, which is not on the list of modules", p.ImportPath, dep)
+			case !allowed:
 				t.Errorf("%s imports %s, which only %q may", p.ImportPath, dep, importers[of])
 			}
 		}

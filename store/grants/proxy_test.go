@@ -29,7 +29,7 @@ func newProxy(t testing.TB, target string, packets int, cut func()) *cuttingProx
 		t.Fatal(err)
 	}
 	p := &cuttingProxy{addr: l.Addr().String(), target: target, left: packets, cut: cut}
-	t.Cleanup(func() { _ = l.Close() }) // nobody connects any more
+	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
 			client, err := l.Accept()
