@@ -58,7 +58,7 @@ func TestRecipeOfRemoteUser(t *testing.T) {
 	for lines, want := range map[string]string{"": "7", line: "Özdemir"} {
 		s.load(t, "", "handle /index.php {\nphp_fastcgi "+l.Addr().String()+" {\n"+lines+"\n}\n}")
 		response, body := do(t, s.signed(t, http.MethodGet, "/index.php", nil))
-		if response.StatusCode != http.StatusOK || string(body) != want {
+		if response.StatusCode != http.StatusOK || body != want {
 			t.Errorf("with %q: status %d, %s, want %s", lines, response.StatusCode, body, want)
 		}
 	}
