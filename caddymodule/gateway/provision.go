@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"cmp"
-
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
@@ -37,16 +35,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		log.Info("no public_key: every bearer token is refused", zap.String("wiki", h.Wiki))
 	}
 	return nil
-}
-
-// enter returns the handler's lease, held. A request may reach the handler after
-// its configuration was cleaned up, when a handler before it took long. Such a
-// request takes a lease of its own.
-func (h *Handler) enter() (*pools.Lease, error) {
-	if l := h.lease.Load(); l != nil && l.Hold() {
-		return l, nil
-	}
-	return pools.Open(&h.cfg.site, cmp.Or(h.logger, zap.NewNop()))
 }
 
 // warn logs the settings without effect that the directive has from the global

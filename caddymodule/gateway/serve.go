@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/pools"
@@ -79,11 +81,21 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request, wiki string) va
 		return validator.Decision{Verdict: validator.Unavailable, Reason: validator.StoreUnavailable, Err: err}
 	}
 	defer l.Release()
-	of, served := l.Wikis[wiki]
-	if !served {
+	verifier := l.Wikis[wiki].Verifier // without a copy of the rest
+	if verifier == nil {
 		return validator.Decision{Reason: validator.UnknownWiki}
 	}
-	return of.Verifier.Verify(r.Context(), request)
+	return verifier.Verify(r.Context(), request)
+}
+
+// enter returns the handler's lease, held. A request may reach the handler after
+// its configuration was cleaned up, when a handler before it took long. Such a
+// request takes a lease of its own.
+func (h *Handler) enter() (*pools.Lease, error) {
+	if l := h.lease.Load(); l != nil && l.Hold() {
+		return l, nil
+	}
+	return pools.Open(&h.cfg.site, cmp.Or(h.logger, zap.NewNop()))
 }
 
 // decideAnonymous decides about a request that carries no credential.
