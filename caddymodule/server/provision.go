@@ -104,6 +104,7 @@ func (h *Handler) open() (_ *lease, err error) {
 		}
 		l.servers[id], err = authserver.New(c, authserver.Parts{
 			Tables: tables, State: state, Nonces: w.Nonces, Verifier: w.Verifier, Sessions: s.sessions, Public: public,
+			Marks: marks{},
 		})
 		if err != nil {
 			return nil, fmt.Errorf("wiki %s: %w", id, err)

@@ -75,13 +75,21 @@ func TestClients(t *testing.T) {
 				t.Errorf("/identify tells of %q with id %q", got.User, got.Sub)
 			}
 			if got.Token != "" {
-				header, err := sign.Header(sign.Credentials{
+				credentials := sign.Credentials{
 					ConsumerKey: app.Key, ConsumerSecret: app.Secret, Token: got.Token, TokenSecret: got.TokenSecret,
-				}, http.MethodGet, base+"/api", nil, sign.Options{})
+				}
+				header, err := sign.Header(credentials, http.MethodGet, base+"/api", nil, sign.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
 				wantIdentity(t, base, header, "Alice "+app.Key)
+				withdraw(t, base, tt.app, "Alice", f.Users["Alice"].Password)
+				if header, err = sign.Header(credentials, http.MethodGet, base+"/api", nil, sign.Options{}); err != nil {
+					t.Fatal(err)
+				}
+				if status, _ := get(t, base+"/api", header); status != http.StatusUnauthorized {
+					t.Errorf("the token gets status %d after the withdrawal", status)
+				}
 				return
 			}
 			wantIdentity(t, base, "Bearer "+got.Bearer, "Alice "+app.Key)
@@ -90,6 +98,10 @@ func TestClients(t *testing.T) {
 			}
 			if status, _ := get(t, base+"/api", "Bearer "+got.Before); status != http.StatusUnauthorized {
 				t.Errorf("the token before the refresh gets status %d", status)
+			}
+			withdraw(t, base, tt.app, "Alice", f.Users["Alice"].Password)
+			if status, _ := get(t, base+"/api", "Bearer "+got.Bearer); status != http.StatusUnauthorized {
+				t.Errorf("the token gets status %d after the withdrawal", status)
 			}
 		})
 	}
@@ -163,6 +175,42 @@ func consent(t *testing.T, address, user, password string) string {
 		t.Fatalf("%s: no redirect: %d\n%s", address, response.StatusCode, text)
 	}
 	return response.Header.Get("Location")
+}
+
+// withdraw takes back what a user has allowed an app, on the page of apps. The very
+// next request of the app is refused.
+func withdraw(t *testing.T, base, app, user, password string) {
+	t.Helper()
+	address := base + "/oauth2/apps"
+	page, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page.SetBasicAuth(user, password)
+	_, text := send(t, page)
+	form := url.Values{"withdraw": {"1"}}
+	for section := range strings.SplitSeq(text, "<section>") {
+		if !strings.Contains(section, "<bdi>App "+app+"</bdi>") {
+			continue
+		}
+		for _, m := range hiddenField.FindAllStringSubmatch(section, -1) {
+			form.Set(html.UnescapeString(m[1]), html.UnescapeString(m[2]))
+		}
+	}
+	if len(form) < 2 {
+		t.Fatalf("the page of apps has no form for %s:\n%s", app, text)
+	}
+	press, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	press.SetBasicAuth(user, password)
+	press.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	press.Header.Set("Origin", press.URL.Scheme+"://"+press.URL.Host)
+	press.Header.Set("Sec-Fetch-Site", "same-origin")
+	if response, text := send(t, press); response.StatusCode != http.StatusOK {
+		t.Fatalf("withdrawal of %s: %d\n%s", app, response.StatusCode, text)
+	}
 }
 
 // runClient runs a client. Whenever it asks for a browser, open returns where the

@@ -134,6 +134,16 @@ func takeDatabase(l *Lease, s *config.Settings, c store.Config, log *zap.Logger)
 	return d, err
 }
 
+// Changed tells every cache of the process what was changed in the tables.
+func Changed(changes ...cache.Change) {
+	caches.Range(func(_, value any) bool {
+		if c, ok := value.(*sharedCache); ok {
+			c.Changed(changes...)
+		}
+		return true
+	})
+}
+
 // InUse returns how many values each pool holds.
 func InUse() (counts [3]int) {
 	for i, pool := range []*caddy.UsagePool{databases, caches, nonceMemories} {
