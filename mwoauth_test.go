@@ -32,8 +32,11 @@ func TestExampleAdapts(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := adapt(t, "Caddyfile.example", string(text))
-	if n := strings.Count(out, `"handler":"oauth"`); n != 4 {
-		t.Errorf("%d oauth handlers, want 4", n)
+	if n := strings.Count(out, `"handler":"oauth"`); n != 5 {
+		t.Errorf("%d oauth handlers, want 5", n)
+	}
+	if n := strings.Count(out, `"handler":"oauth_server"`); n != 1 {
+		t.Errorf("%d oauth_server handlers, want 1", n)
 	}
 	// It explains every subdirective: those that the module's own documentation
 	// lists.

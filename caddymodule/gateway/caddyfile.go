@@ -63,6 +63,11 @@ import (
 //	        wiki          <wiki id>|*
 //	        restrictions  <JSON>
 //	        owner_only
+//	        callback_url  <url>
+//	        callback_is_prefix
+//	        description   <text>
+//	        grant_types   <grant type...>
+//	        confidential
 //	    }
 //	    require              grant|group|consumer <value...>
 //	    block_disables_login on|sitewide|off

@@ -27,6 +27,18 @@ var classes = []string{
 	"Configuration tied to the store", "Bytes that the database refuses", "Password given to whoever answers", "Values in headers",
 	"CORS preflights", "CORS headers", "Reflected input", "Signed over the rewritten URL", "Upgrades and other protocols", "Clients that sign otherwise",
 	"Clickjacking", "Forged consent", "Names that deceive",
+	"Open redirect",
+	"Mix-up of issuers",
+	"Code injection and interception",
+	"PKCE downgrade",
+	"Refresh replay",
+	"Token substitution between apps",
+	"Request-token fixation",
+	"Header and HTML injection",
+	"A credential as a session",
+	"Two issuers side by side",
+	"Guessing verifiers",
+	"Exhaustion of state",
 }
 
 var (
