@@ -1,0 +1,152 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
+)
+
+// settled is a configuration without a mistake, changed by the test.
+func settled(t *testing.T, change func(*Handler)) *Handler {
+	t.Helper()
+	dir := t.TempDir()
+	file := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	public, err := x509.MarshalPKIXPublicKey(&testKey().PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &Handler{
+		Store: &config.Store{Driver: "mysql", DSN: "oauth@tcp(127.0.0.1:1)/enwiki"}, Writer: &Writer{DSN: "writer@tcp(127.0.0.1:1)/enwiki"},
+		Wiki: "enwiki", MediaWiki: "1.39", SecretKey: "a site key", BaseURL: "https://wiki.example",
+		PublicKey: []string{file("public.pem", "PUBLIC KEY", public)}, Session: &Session{Kind: "caddy", Name: "{http.auth.user.id}"},
+		PrivateKey: file("private.pem", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(testKey())),
+	}
+	change(h)
+	return h
+}
+
+// Each mistake that is found behind the text of a directive is named, and none
+// quotes a secret.
+func TestMistakes(t *testing.T) {
+	for want, change := range map[string]func(*Handler){
+		"public half is not among public_key":                   func(h *Handler) { h.PublicKey = nil },
+		"private_key: not one private key in PEM":               func(h *Handler) { h.PrivateKey = "-----BEGIN hunter2" },
+		"private_key: the file cannot be read":                  func(h *Handler) { h.PrivateKey = "/hunter2" },
+		"protocols 2.0: private_key is missing":                 func(h *Handler) { h.PrivateKey, h.Protocols = "", []string{protocol1, protocol2} },
+		"private_key has no effect":                             func(h *Handler) { h.Protocols = []string{protocol1} },
+		"state_key is missing":                                  func(h *Handler) { h.SecretKey = "none" },
+		"state_key: too short":                                  func(h *Handler) { h.StateKey = []string{"hunter2"} },
+		"issuer is missing":                                     func(h *Handler) { h.BaseURL = "" },
+		"base_url: it cannot be the issuer":                     func(h *Handler) { h.BaseURL = "http://wiki.example" },
+		"issuer: use https":                                     func(h *Handler) { h.Issuer = "http://wiki.example" },
+		"issuer: remove the / at its end":                       func(h *Handler) { h.Issuer = "https://wiki.example/" },
+		"issuer: not a URL":                                     func(h *Handler) { h.Issuer = "https://wiki.example?hunter2" },
+		"writer: it is the account of the store":                func(h *Handler) { h.Writer.DSN = h.Store.DSN },
+		"writer: DSN missing":                                   func(h *Handler) { h.Writer.DSN = "" },
+		"writer: ":                                              func(h *Handler) { h.Writer.DSN = "hunter2:hunter2" },
+		"oauth_server needs session":                            func(h *Handler) { h.Session = nil },
+		"oauth_server needs writer":                             func(h *Handler) { h.Writer = nil },
+		"session mediawiki is not built yet":                    func(h *Handler) { h.Session = &Session{Kind: "mediawiki"} },
+		"session caddy: name: not a placeholder":                func(h *Handler) { h.Session.Name = "Alice" },
+		"session caddy: id: {env.…} is the same for every":      func(h *Handler) { h.Session.ID = "{env.ID}" },
+		"state redis is not built yet":                          func(h *Handler) { h.State = &State{Backend: "redis"} },
+		"state size: 5 is less than":                            func(h *Handler) { h.State = &State{Size: 5} },
+		"wiki_api: URL missing":                                 func(h *Handler) { h.WikiAPI = &WikiAPI{} },
+		"wiki_api: not safe on the way":                         func(h *Handler) { h.WikiAPI = &WikiAPI{URL: "http://wiki.example/hunter2"} },
+		"login: not an address":                                 func(h *Handler) { h.Login = "javascript:hunter2" },
+		"login: placeholder {env.NO_SUCH}":                      func(h *Handler) { h.Login = "/{env.NO_SUCH}?{return}" },
+		"code: 2h0m0s is not within 1s and 1h":                  func(h *Handler) { h.Lifetimes = &Lifetimes{Code: caddy.Duration(2 * time.Hour)} },
+		"refresh_token: \"never\" is not a life time":           func(h *Handler) { h.Lifetimes = &Lifetimes{RefreshToken: "never"} },
+		"endpoints plain: script_path has no effect":            func(h *Handler) { h.Endpoints = &Endpoints{Kinds: []string{"plain"}, ScriptPath: "/w"} },
+		"endpoints: unknown value \"other\"":                    func(h *Handler) { h.Endpoints = &Endpoints{Kinds: []string{"other"}} },
+		"grant one is given more than once":                     func(h *Handler) { h.Grants = []Grant{{Name: "one"}, {Name: "one"}} },
+		"grant: the value given is not a name":                  func(h *Handler) { h.Grants = []Grant{{Name: "a b"}} },
+		"authorization_response_iss: unknown value \"perhaps\"": func(h *Handler) { h.AuthorizationResponseISS = "perhaps" },
+	} {
+		_, err := settled(t, change).resolve()
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("want %q: %v", want, err)
+		}
+	}
+	if _, err := settled(t, func(*Handler) {}).resolve(); err != nil {
+		t.Errorf("without a mistake: %v", err)
+	}
+}
+
+// What is left out has the default of the release, and what is given counts.
+func TestDefaults(t *testing.T) {
+	for _, tt := range []struct {
+		release  string
+		refresh  time.Duration
+		loopback bool
+	}{{"1.35", time.Minute, false}, {"1.41", time.Minute, false}, {"1.42", 30 * 24 * time.Hour, false}, {"1.45", 30 * 24 * time.Hour, false}, {"1.46", 30 * 24 * time.Hour, true}} {
+		s, err := settled(t, func(h *Handler) { h.MediaWiki = tt.release }).resolve()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := s.issuing["enwiki"]
+		if c.Lifetimes.RefreshToken != tt.refresh || c.LoopbackPort != tt.loopback || c.Lifetimes.AccessToken != time.Hour || c.Lifetimes.Code != 10*time.Minute {
+			t.Errorf("%s: %+v, loopback %v", tt.release, c.Lifetimes, c.LoopbackPort)
+		}
+		if !c.OAuth1 || !c.OAuth2 || c.Issuer != "https://wiki.example" || !c.SecureTokenTransfer || !c.ResponseIssuer || c.ReadOnly || c.RequirePKCE != authserver.PKCEPublic {
+			t.Errorf("%s: %+v", tt.release, c)
+		}
+		if !s.paths.plain || s.paths.wiki == nil || !s.paths.wikiFirst {
+			t.Errorf("paths %+v", s.paths)
+		}
+	}
+	s, err := settled(t, func(h *Handler) {
+		h.PrivateKey, h.Lifetimes = "", &Lifetimes{AccessToken: infinity, RefreshToken: "30d"}
+		h.Grants = []Grant{{Name: "editpage", Describe: "Change"}, {Name: "own", Rights: []string{"x"}, Hidden: true}}
+	}).resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.issuing["enwiki"]
+	if c.OAuth2 || c.Lifetimes.AccessToken != authserver.Infinite || c.Lifetimes.RefreshToken != 30*24*time.Hour {
+		t.Errorf("%+v", c)
+	}
+	if g := c.Grants["editpage"]; g.Describe != "Change" || len(g.Rights) == 0 || !c.Grants["own"].Hidden {
+		t.Errorf("grants %+v", c.Grants)
+	}
+}
+
+// Provision and Cleanup leave nothing behind.
+func TestProvision(t *testing.T) {
+	count := func() (n int) {
+		states.Range(func(any, any) bool { n++; return true })
+		return n
+	}
+	h := settled(t, func(*Handler) {})
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	defer cancel()
+	if err := h.Provision(ctx); err != nil || h.Validate() != nil || count() != 1 {
+		t.Fatalf("%v, %v, %d states", err, h.Validate(), count())
+	}
+	if err := h.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if count() == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d states are left", count())
+}
