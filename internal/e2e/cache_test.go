@@ -80,7 +80,7 @@ func TestCacheKeyConfusion(t *testing.T) {
 		defer func() { w.StoreLines = nil }()
 		return w.Settings(t)
 	}
-	g := harness.New(t, harness.Options{Wiki: w, Sites: site("usual", usual) +
+	sites := site("usual", usual) +
 		site("keys", w.Settings(t, "public_key `"+harness.PublicPEM(&otherKey.PublicKey)+"`")) +
 		site("release", w.Settings(t, "mediawiki 1.47")) +
 		site("wiki", w.Settings(t, "wiki dewiki")) +
@@ -91,7 +91,13 @@ func TestCacheKeyConfusion(t *testing.T) {
 		site("group", w.Settings(t, "require group bureaucrat")) +
 		site("grant", w.Settings(t, "require grant delete")) +
 		site("consumer", w.Settings(t, "require consumer "+strings.Repeat("0", 32))) +
-		site("unblocked", w.Settings(t, "block_disables_login off"))})
+		site("unblocked", w.Settings(t, "block_disables_login off"))
+	for _, kind := range validator.RequirementKinds() {
+		if !strings.Contains(sites, "require "+kind.String()+" ") {
+			t.Errorf("no site has require %v: add one, and a row for it", kind)
+		}
+	}
+	g := harness.New(t, harness.Options{Wiki: w, Sites: sites})
 
 	local := func(c *wikidb.Consumer) { c.Wiki, c.Name = "enwiki", "local app "+wikidb.RandomHex(4) }
 	copies := func(app harness.App) harness.App {
