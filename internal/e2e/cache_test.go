@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/e2e/harness"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // site is a further site, by its host, whose directive has lines of its own.
