@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/browser"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 )
 
 // A user signs in, approves an app, and takes the approval back, in a browser: the
@@ -74,4 +75,50 @@ func TestIssuingInABrowser(t *testing.T) {
 	if slices.ContainsFunc(tab.Messages(), func(m string) bool { return strings.Contains(m, "Content Security Policy") }) {
 		t.Errorf("the browser says %q", tab.Messages())
 	}
+}
+
+// The handshake of OAuth 1.0a by the keyboard alone, in a dark theme, for an app
+// with a scheme of its own.
+func TestIssuingByKeyboard(t *testing.T) {
+	t.Cleanup(browser.Stop)
+	i := newIssuer(t)
+	i.Wiki.Exec(t, fmt.Sprintf("UPDATE %s SET oarc_callback_url = 'myapp://done'", i.Wiki.Table("oauth_registered_consumer")))
+	c := sign.Credentials{ConsumerKey: i.app1.Key, ConsumerSecret: i.secret(i.app1)}
+	request := tokenPair(t, i.signed(t, "/oauth/initiate", c, sign.Options{Callback: "oob"}))
+	tab := browser.NewTab(t, browser.Options{Language: "de", Dark: true})
+	site := strings.Replace(i.HTTPS, "127.0.0.1", "wiki.test", 1)
+	tab.Open(t, "https://Bob:bob-password@"+site+"/oauth/authorize?oauth_token="+request.Get("oauth_token"))
+	for _, found := range tab.Barriers(t) {
+		t.Error(found)
+	}
+	var focus string
+	for range 2 { // over the link to the page of apps
+		tab.Press(t, browser.KeyTab)
+		tab.Eval(t, "document.activeElement.name || document.activeElement.pathname", &focus)
+	}
+	if focus != "approve" {
+		t.Fatalf("the focus is on %s", focus)
+	}
+	tab.Press(t, browser.KeyEnter)
+	back := ""
+	tab.Await(t, "the redirect to the app", func() bool {
+		for _, r := range tab.Requests() {
+			if strings.HasPrefix(r.URL, "myapp://done?") && r.Status == http.StatusSeeOther {
+				back = r.URL
+			}
+		}
+		return back != ""
+	})
+	address, err := url.Parse(back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params, err := url.ParseQuery(address.RawQuery)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Token, c.TokenSecret = request.Get("oauth_token"), request.Get("oauth_token_secret")
+	access := tokenPair(t, i.signed(t, "/oauth/token", c, sign.Options{Verifier: params.Get("oauth_verifier")}))
+	c.Token, c.TokenSecret = access.Get("oauth_token"), access.Get("oauth_token_secret")
+	i.signed(t, "/w/api.php?action=query", c, sign.Options{}).Want(t, "ok")
 }
