@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,9 +25,7 @@ type responder struct {
 // the operator has named the place.
 func (p *responder) write(w http.ResponseWriter, r *http.Request, a *authserver.Answer) error {
 	h := w.Header()
-	for name, values := range a.Headers {
-		h[name] = values
-	}
+	maps.Copy(h, a.Headers)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Add("Vary", "Authorization")
 	switch {

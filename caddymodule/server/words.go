@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -152,10 +153,8 @@ func saidByClients(placeholder string) bool {
 
 // withoutEffect finds settings without effect.
 func (e *Endpoints) withoutEffect() error {
-	for _, kind := range e.Kinds {
-		if kind == kindMediaWiki {
-			return nil
-		}
+	if slices.Contains(e.Kinds, kindMediaWiki) {
+		return nil
 	}
 	for _, setting := range []struct {
 		name  string

@@ -44,7 +44,7 @@ var mayUse = map[string][]string{
 	"caddymodule/internal/pools":     {"cache", "cache/nonces", "caddymodule/config", "store", "validator"},
 	"caddymodule/gateway":            {"caddymodule/config", "caddymodule/internal/...", "internal/wikipath", "validator"},
 	"caddymodule/server": {
-		"authserver", "caddymodule/config", "caddymodule/internal/...", "internal/wikipath", "store", "store/grants", "validator",
+		"authserver", "cache", "caddymodule/config", "caddymodule/internal/...", "internal/wikipath", "store", "store/grants", "validator",
 	},
 	"caddymodule/cli": {"caddymodule/internal/grammar", "internal/sign", "internal/wikidb", "validator"},
 	"caddymodule":     {"caddymodule/cli", "caddymodule/gateway", "caddymodule/server"},
