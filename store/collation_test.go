@@ -10,8 +10,9 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// TestOtherCollations has tables that were not made as MediaWiki makes them: their columns find keys that differ
-// in case or in blanks, and the bytes still decide.
+// TestOtherCollations has tables that were not made as MediaWiki makes them:
+// their columns find keys that differ in case or in blanks, and the bytes still
+// decide.
 func TestOtherCollations(t *testing.T) {
 	f := newFarm(t, storetest.Named(t, "MariaDB 1.47"))
 	for table, columns := range map[string][]string{
@@ -68,7 +69,8 @@ func TestOtherCollations(t *testing.T) {
 	}
 }
 
-// TestOtherCollationsOfNames is the same for CentralAuth's names: those of others are found, and are not theirs.
+// TestOtherCollationsOfNames is the same for CentralAuth's names: those of
+// others are found, and are not theirs.
 func TestOtherCollationsOfNames(t *testing.T) {
 	f := newFarm(t, storetest.Named(t, "MariaDB 1.39 CentralAuth"))
 	for table, columns := range map[string][]string{

@@ -18,27 +18,31 @@ const (
 
 // Config says where the tables are and how to reach them.
 type Config struct {
-	Driver string // "mysql" or "sqlite"
+	Driver string // "mysql", or another one that was imported
 	DSN    string // of the primary; names the database. It is secret
-	// Replicas are DSNs that are read in turn. One that fails rests for 5 s, and the next is asked. A token
-	// that a replica does not have is asked of the primary, so that a fresh authorization works at once.
+	// Replicas are DSNs that are read in turn. One that fails rests for 5 s,
+	// and the next is asked. A token that a replica does not have is asked of
+	// the primary, so that a fresh authorization works at once.
 	Replicas []string
-	// OAuthDatabase is the database of the OAuth tables on the same servers, when it is not the DSN's own.
+	// OAuthDatabase is the database of the OAuth tables on the same servers,
+	// when it is not the DSN's own.
 	OAuthDatabase string
 	TLS           *TLS // nil: as the DSN says
-	// QueryTimeout bounds a lookup's query on each server of the wiki, connecting and replicas included, and also
-	// how long it waits for a connection before. Default 2 s.
+	// QueryTimeout bounds a lookup's query on each server of the wiki,
+	// connecting and replicas included, and also how long it waits for a
+	// connection before. Default 2 s.
 	QueryTimeout    time.Duration
 	ConnMaxLifetime time.Duration // default 5 min
 	MaxOpenConns    int           // to each server; default 16
-	// Observe is told of every query: how long it took, and its error or nil. Neither holds a secret.
+	// Observe is told of every query: how long it took, and its error or nil.
+	// Neither holds a secret.
 	Observe func(d time.Duration, err error)
 	// Notify is told of what an operator should know.
 	Notify func(Event)
 }
 
-// Event is a change that an operator should know of. Each is told once when it begins, and once when it ends. It
-// holds no secret.
+// Event is a change that an operator should know of. Each is told once when it
+// begins, and once when it ends. It holds no secret.
 type Event struct {
 	Trouble bool   // else it is good news
 	Text    string // what happened, and what it means
@@ -47,7 +51,8 @@ type Event struct {
 	Err     error  // what the server said; nil: nothing
 }
 
-// TLS names PEM files for connections to the servers. The server's certificate is always checked.
+// TLS names PEM files for connections to the servers. The server's certificate
+// is always checked.
 type TLS struct {
 	CA         string // authorities that may sign the server's certificate; empty: the system's
 	Cert, Key  string // the client's certificate, for servers that ask for one
@@ -82,8 +87,9 @@ func (t *TLS) config() (*tls.Config, error) {
 	return c, nil
 }
 
-// checkName says whether a name may stand for a database or begin a table's name. Whatever a configuration takes
-// from elsewhere, nothing but such a name gets into a statement.
+// checkName reports whether a name may stand for a database or begin a table's
+// name. Whatever a configuration takes from elsewhere, nothing but such a name
+// gets into a statement.
 func checkName(what, name string) error {
 	if len(name) > 64 {
 		return fmt.Errorf("%s %q: longer than 64 characters", what, name)

@@ -26,8 +26,8 @@ func ConsumerColumns() []string {
 	return append(slices.Clone(consumerColumns), "c.oarc_secret_key", "c.oarc_rsa_key")
 }
 
-// ReadConsumer makes a consumer of the cells of ConsumerColumns, as a lookup does.
-// An id that is not a number is an error.
+// ReadConsumer makes a consumer of the cells of ConsumerColumns, as a lookup
+// does. An id that is not a number is an error.
 func ReadConsumer(cells []sql.RawBytes, release validator.Release) (*validator.Consumer, error) {
 	var n numbers
 	c := n.consumer(cells, release)

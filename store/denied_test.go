@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// TestDeniedIsNotMissing has tables of both kinds, of which one is not filled. What leads from one to the other must
-// not be a denial.
+// TestDeniedIsNotMissing has tables of both kinds, of which one is not filled.
+// What leads from one to the other must not be a denial.
 func TestDeniedIsNotMissing(t *testing.T) {
 	f := newFarm(t, storetest.Named(t, "MariaDB 1.42"))
 	for _, statement := range wikidb.WikiSchema(f.Driver, validator.Release143, "") {
@@ -51,7 +51,8 @@ func TestDeniedIsNotMissing(t *testing.T) {
 	}
 }
 
-// TestLeftoversAreNotRead has what another release reads left over, with its grant, and denies what is in use.
+// TestLeftoversAreNotRead has what another release reads left over, with its
+// grant, and denies what is in use.
 func TestLeftoversAreNotRead(t *testing.T) {
 	for _, test := range []struct {
 		backend  string
@@ -117,7 +118,8 @@ func TestLeftoversAreNotRead(t *testing.T) {
 			f.lookUp(t, s, queries, 1)
 		})
 	}
-	// Memberships end, also when the tables got their expiry under a list of grants that lacks it.
+	// Memberships end, also when the tables got their expiry under a list of
+	// grants that lacks it.
 	f := newFarm(t, storetest.Named(t, "MariaDB 1.39 CentralAuth"))
 	f.Deny(t, "global_user_groups", "gug_expiry")
 	f.Allow(t, "globaluser", "gu_id")

@@ -16,37 +16,39 @@ type Asked struct {
 	Database string // of the connection
 }
 
-// Statements looks the key up and says what was asked for, in the shape that was found.
-func Statements(ctx context.Context, s *Store, key validator.Key) (asked []Asked, err error) {
-	f := found{central: s.wiki.Users == validator.CentralAuth, wiki: s.wiki.ID, release: s.wiki.Release}
-	for i := range s.steps {
+// Statements looks the key up and says what was asked for, in the variant that
+// was found.
+func Statements(ctx context.Context, s *Store, key validator.Key) (requested []Asked, err error) {
+	f := result{central: s.wiki.Users == validator.CentralAuth, wiki: s.wiki.ID, release: s.wiki.Release}
+	for i := range s.stages {
 		before := f
-		q, needed := s.query(&s.steps[i], key, &before)
+		q, needed := s.query(&s.stages[i], key, &before)
 		if !needed {
 			break
 		}
-		if f, err = s.steps[i].pool.read(ctx, q); err != nil {
+		if f, err = s.stages[i].pool.read(ctx, q); err != nil {
 			return nil, err
 		}
-		text, args := q.statement(s.shape())
-		asked = append(asked, Asked{text, args, s.steps[i].pool.primary.Database})
+		text, args := q.statement(s.variant())
+		requested = append(requested, Asked{text, args, s.stages[i].pool.primary.Database})
 	}
-	return asked, nil
+	return requested, nil
 }
 
 // SetClock lets a test say what time it is for the servers' rests.
 func (p *Pool) SetClock(now func() time.Time) { p.now = now }
 
-// SetClock lets a test say what time it is for the shape of the tables.
+// SetClock lets a test say what time it is for the variant of the tables.
 func (s *Store) SetClock(now func() time.Time) { s.now = now }
 
 // Columns are the columns that lookups read, by table.
-func Columns(s *Store) map[string][]string { return s.columns(s.shape(), noProfile) }
+func Columns(s *Store) map[string][]string { return s.columns(s.variant(), noProfile) }
 
-// First is the first statement of a lookup, in the shape that the release suggests.
+// First is the first statement of a lookup, in the variant that the release
+// suggests.
 func First(s *Store, key validator.Key) string {
-	q, _ := s.query(&s.steps[0], key, &found{})
-	text, _ := q.statement(s.shape())
+	q, _ := s.query(&s.stages[0], key, &result{})
+	text, _ := q.statement(s.variant())
 	return text
 }
 
@@ -57,8 +59,8 @@ const MaxWaiting = maxWaiting
 type Gate struct{ g *gate }
 
 // NewGate makes one. Strangers must leave places free if reserved.
-func NewGate(places int, reserved bool) *Gate {
-	return &Gate{newGate(places, time.Now, func() bool { return reserved })}
+func NewGate(slots int, reserved bool) *Gate {
+	return &Gate{newGate(slots, time.Now, func() bool { return reserved })}
 }
 
 // Enter waits for a place.

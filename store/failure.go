@@ -25,8 +25,8 @@ func isConnect(err error) bool {
 	return ok
 }
 
-// judge says what an error of a query means, and whose failure it is.
-func (p *Pool) judge(ctx context.Context, err error, after time.Duration) error {
+// classify returns what an error of a query means, and whose failure it is.
+func (p *Pool) classify(ctx context.Context, err error, after time.Duration) error {
 	if ctx.Err() != nil {
 		err = fmt.Errorf("no answer within %v: %w", after.Round(time.Millisecond), ctx.Err())
 		return &validator.StoreError{Failure: validator.ServerFailure, Err: err}

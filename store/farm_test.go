@@ -49,8 +49,8 @@ func TestFarmIsCheap(t *testing.T) {
 	runtime.KeepAlive(views)
 }
 
-// TestFarm reads the wikis of one farm through one pool, at once: each has its own user of one central id, and one of
-// them has no tables.
+// TestFarm reads the wikis of one farm through one pool, at once: each has its
+// own user of one central id, and one of them has no tables.
 func TestFarm(t *testing.T) {
 	central := storetest.Named(t, "MariaDB 1.39 CentralAuth").Open(t)
 	c := wikidb.NewConsumer(1, 1)
@@ -116,7 +116,8 @@ func TestFarm(t *testing.T) {
 	}
 }
 
-// TestMisshapenReplica has a replica without one wiki's tables: it serves the other wikis as before.
+// TestMisshapenReplica has a replica without one wiki's tables: it serves the
+// other wikis as before.
 func TestMisshapenReplica(t *testing.T) {
 	var files []storetest.Wiki
 	c := wikidb.NewConsumer(1, 1)
@@ -182,7 +183,8 @@ func TestServersOfTheirOwn(t *testing.T) {
 	}
 }
 
-// TestReplicaWithoutTheUser has a wiki's server whose replica lags behind the creation of a user.
+// TestReplicaWithoutTheUser has a wiki's server whose replica lags behind the
+// creation of a user.
 func TestReplicaWithoutTheUser(t *testing.T) {
 	oauth := storetest.Named(t, "SQLite 1.39").Open(t)
 	primary, replica := storetest.Named(t, "SQLite 1.39").Open(t), storetest.Named(t, "SQLite 1.39").Open(t)
@@ -205,7 +207,8 @@ func TestReplicaWithoutTheUser(t *testing.T) {
 	}
 }
 
-// TestPrefixOfTheOAuthTables has two wikis in one database, each with a prefix, and the OAuth tables under that of one.
+// TestPrefixOfTheOAuthTables has two wikis in one database, each with a prefix,
+// and the OAuth tables under that of one.
 func TestPrefixOfTheOAuthTables(t *testing.T) {
 	w := storetest.Backend{Driver: wikidb.SQLite, Release: validator.Release139}.Open(t)
 	c := wikidb.NewConsumer(1, 1)

@@ -24,7 +24,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// relay is a server in front of MariaDB. Connections from before it is opened are never answered.
+// relay is a server in front of MariaDB. Connections from before it is opened
+// are never answered.
 type relay struct {
 	net.Listener
 	open     atomic.Bool
@@ -74,8 +75,9 @@ func serve(client net.Conn, to string) {
 	_, _ = io.Copy(client, server)
 }
 
-// TestSilentServerDoesNotUseUpThePool has callers leave while others wait for a connection: database/sql then opens
-// connections for those in the background, which must not wait for ever either.
+// TestSilentServerDoesNotUseUpThePool has callers leave while others wait for a
+// connection: database/sql then opens connections for those in the background,
+// which must not wait for ever either.
 func TestSilentServerDoesNotUseUpThePool(t *testing.T) {
 	f := newFarm(t, storetest.Named(t, "MariaDB 1.39"))
 	r := newRelay(t, mariadb.Start(t).TCPAddr())
@@ -195,7 +197,8 @@ func TestServerStopsAndComesBack(t *testing.T) {
 	}
 }
 
-// TestHostileServerReadsNoFile has a server that answers the query by asking for a file of the client's.
+// TestHostileServerReadsNoFile has a server that answers the query by asking
+// for a file of the client's.
 func TestHostileServerReadsNoFile(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("the secret of this host"), 0o600); err != nil {
@@ -366,8 +369,9 @@ func connections(t *testing.T, f farm) (n int) {
 	return n
 }
 
-// TestSQLModes has servers whose sql_mode reads quotes, operators and empty strings in other ways. MediaWiki sets a
-// mode of its own in each connection; that would cost us a round trip.
+// TestSQLModes has servers whose sql_mode reads quotes, operators and empty
+// strings in other ways. MediaWiki sets a mode of its own in each connection;
+// that would cost us a round trip.
 func TestSQLModes(t *testing.T) {
 	f := newFarm(t, storetest.Named(t, "MariaDB 1.35 CentralAuth"))
 	server := mariadb.Start(t)

@@ -27,8 +27,8 @@ type known struct {
 func (s *Store) consumerID(key string) uint64 {
 	var h maphash.Hash
 	h.SetSeed(sourceSeed)
-	_, _ = h.WriteString(s.names[placeOAuth]) // never fails
-	_, _ = h.WriteString(placeMark)
+	_, _ = h.WriteString(s.names[slotOAuth]) // never fails
+	_, _ = h.WriteString(slotMark)
 	_, _ = h.WriteString(key)
 	return h.Sum64()
 }

@@ -9,9 +9,11 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// Lookup finds what the tables say about the key: in one query, or in one for each server that the wiki's tables are
-// on. OAuth 2 needs neither secrets nor the consumer's RSA key: they are left out then. A context that ends, and a
-// server that cannot be asked, are errors; tables that are not what they should be are a *SchemaError among them.
+// Lookup finds what the tables say about the key: in one query, or in one for
+// each server that the wiki's tables are on. OAuth 2 needs neither secrets nor
+// the consumer's RSA key: they are left out then. A context that ends, and a
+// server that cannot be asked, are errors; tables that are not what they should
+// be are a *SchemaError among them.
 func (s *Store) Lookup(ctx context.Context, key validator.Key) (validator.Facts, error) {
 	if s.err != nil {
 		return validator.Facts{}, s.err
@@ -22,16 +24,16 @@ func (s *Store) Lookup(ctx context.Context, key validator.Key) (validator.Facts,
 	if remembered { // keys that nobody has share one turn
 		from.consumer = consumer
 	}
-	f := found{release: s.wiki.Release, central: s.wiki.Users == validator.CentralAuth, wiki: s.wiki.ID}
-	for i := range s.steps {
-		q, needed := s.query(&s.steps[i], key, &f)
+	f := result{release: s.wiki.Release, central: s.wiki.Users == validator.CentralAuth, wiki: s.wiki.ID}
+	for i := range s.stages {
+		q, needed := s.query(&s.stages[i], key, &f)
 		if !needed {
 			break
 		}
-		// After the first step the credential is known to exist.
+		// After the first stage the credential is known to exist.
 		q.from, q.stranger = from, i == 0 && !credited
 		var err error
-		if f, err = s.steps[i].pool.read(ctx, q); err != nil {
+		if f, err = s.stages[i].pool.read(ctx, q); err != nil {
 			if validator.FailureOf(err) == validator.KeyFailure {
 				s.pool.known.note(consumer, false)
 			}
@@ -44,59 +46,62 @@ func (s *Store) Lookup(ctx context.Context, key validator.Key) (validator.Facts,
 	return facts, nil
 }
 
-// query is one step of a lookup, ready to be asked of a server.
+// query is one stage of a lookup, ready to be asked of a server.
 type query struct {
 	store  *Store
-	step   *step
+	stage  *stage
 	key    validator.Key
-	form   form // but for its shape
-	values [places]string
-	before *found // in the steps before
+	kind   statementKind // but for its variant
+	values [slots]string
+	before *result // in the stages before
 
 	from     source
 	stranger bool // nothing says yet that the credential exists
 }
 
-// query prepares a step, given what the steps before have found. It is not needed when it would ask for nobody.
-func (s *Store) query(st *step, key validator.Key, before *found) (q *query, needed bool) {
+// query prepares a stage, given what the stages before have found. It is not
+// needed when it would ask for nobody.
+func (s *Store) query(st *stage, key validator.Key, before *result) (q *query, needed bool) {
 	q = &query{
-		store: s, step: st, key: key, form: s.form(st.parts, key.Protocol, 0), values: s.names, before: before,
+		store: s, stage: st, key: key, kind: s.statementKind(st.tableSets, key.Protocol, 0), values: s.names, before: before,
 	}
-	q.form.subject = key.Subject != 0 && st.parts != oauthTables
-	q.values[placeSubject] = idText(key.Subject)
-	q.values[placeWikiID] = s.wiki.ID
-	if st.parts&oauthTables != 0 {
-		// A key that is longer than its column matches no row. The servers need not see the rest of it.
+	q.kind.subject = key.Subject != 0 && st.tableSets != oauthTables
+	q.values[slotSubject] = idText(key.Subject)
+	q.values[slotWikiID] = s.wiki.ID
+	if st.tableSets&oauthTables != 0 {
+		// A key that is longer than its column matches no row. The servers need
+		// not see the rest of it.
 		maxToken := 32
 		if key.Protocol == validator.OAuth2 {
 			maxToken = 255
 		}
-		q.values[placeConsumer], q.values[placeToken] = clip(key.Consumer, 32), clip(key.Token, maxToken)
+		q.values[slotConsumer], q.values[slotToken] = clip(key.Consumer, 32), clip(key.Token, maxToken)
 		return q, true
 	}
-	q.form.protocol = validator.NoProtocol
+	q.kind.protocol = validator.NoProtocol
 	user := before.userID(key)
-	q.form.user = user != 0
-	q.values[placeUser] = idText(user)
-	if q.form.central && st.parts&centralTables == 0 {
-		q.values[placeUserName], q.values[placeSubjectName] = before.user.central.name, before.subject.central.name
-		q.form.user = q.form.user && before.user.central.id == user
-		q.form.subject = q.form.subject && before.subject.central.id == key.Subject
+	q.kind.user = user != 0
+	q.values[slotUser] = idText(user)
+	if q.kind.central && st.tableSets&centralTables == 0 {
+		q.values[slotUserName], q.values[slotSubjectName] = before.user.central.name, before.subject.central.name
+		q.kind.user = q.kind.user && before.user.central.id == user
+		q.kind.subject = q.kind.subject && before.subject.central.id == key.Subject
 	}
-	return q, q.form.user || q.form.subject
+	return q, q.kind.user || q.kind.subject
 }
 
-func (s *Store) form(read parts, protocol validator.Protocol, shape shape) form {
-	return form{
-		driver: s.pool.cfg.Driver, parts: read, protocol: protocol, central: s.wiki.Users == validator.CentralAuth,
-		sitewide: s.sitewide(shape), shape: shape,
+func (s *Store) statementKind(read tableSets, protocol validator.Protocol, variant schemaVariant) statementKind {
+	return statementKind{
+		driver: s.pool.cfg.Driver, tableSets: read, protocol: protocol, central: s.wiki.Users == validator.CentralAuth,
+		sitewide: s.sitewide(variant), variant: variant,
 	}
 }
 
-// sitewide says whether only blocks of the whole site count: from 1.42 on. A wiki that has ipblocks alone is older than
-// its release says; there blocks of a part of the site count too.
-func (s *Store) sitewide(asked shape) bool {
-	return s.wiki.Release == 42 || s.wiki.Release > 42 && asked&blockTables != 0
+// sitewide reports whether only blocks of the whole site count: from 1.42 on. A
+// wiki that has ipblocks alone is older than its release says; there blocks of
+// a part of the site count too.
+func (s *Store) sitewide(requested schemaVariant) bool {
+	return s.wiki.Release == 42 || s.wiki.Release > 42 && requested&blockTables != 0
 }
 
 // idText returns an id as it stands in a statement. No column holds an id beyond
@@ -111,20 +116,20 @@ func idText(id uint64) string {
 
 func clip(s string, n int) string { return s[:min(len(s), n+1)] }
 
-// statement is the query's text and arguments for tables of the shape.
-func (q *query) statement(asked shape) (text string, args []any) {
-	f := q.form
-	f.driver, f.shape, f.sitewide = q.step.pool.cfg.Driver, asked&q.step.bits(), q.store.sitewide(asked)
-	return f.statement().fill(q.step.pool.dialect, q.values)
+// statement is the query's text and arguments for tables of the variant.
+func (q *query) statement(requested schemaVariant) (text string, args []any) {
+	f := q.kind
+	f.driver, f.variant, f.sitewide = q.stage.pool.cfg.Driver, requested&q.stage.bits(), q.store.sitewide(requested)
+	return f.statement().fill(q.stage.pool.dialect, q.values)
 }
 
-// run asks the server. Everything that it answers is turned into facts here, once; what cannot be read is taken
-// for what refuses more.
-func (q *query) run(ctx context.Context, conn *sql.Conn, asked shape) (found, error) {
-	text, args := q.statement(asked)
+// run asks the server. Everything that it answers is turned into facts here,
+// once; what cannot be read is taken for what refuses more.
+func (q *query) run(ctx context.Context, conn *sql.Conn, requested schemaVariant) (result, error) {
+	text, args := q.statement(requested)
 	rows, err := conn.QueryContext(ctx, text, args...)
 	if err != nil {
-		return found{}, err
+		return result{}, err
 	}
 	defer rows.Close() //nolint:errcheck // rows.Err has told
 	var kind int
@@ -134,24 +139,24 @@ func (q *query) run(ctx context.Context, conn *sql.Conn, asked shape) (found, er
 	for i := range cells {
 		dest = append(dest, &cells[i])
 	}
-	f := *q.before // each step fills in what the others leave empty
+	f := *q.before // each stage fills in what the others leave empty
 	for rows.Next() {
 		if err := rows.Scan(dest...); err != nil {
-			return found{}, err
+			return result{}, err
 		}
 		if err := f.add(kind, cells[:]); err != nil {
-			return found{}, err
+			return result{}, err
 		}
 	}
 	return f, rows.Err()
 }
 
-// complete says whether nothing is missing that a replica may not have yet.
-func (q *query) complete(f *found) bool {
-	if q.step.parts&oauthTables != 0 {
+// complete reports whether nothing is missing that a replica may not have yet.
+func (q *query) complete(f *result) bool {
+	if q.stage.tableSets&oauthTables != 0 {
 		// The consumer may be a configured one, which no table holds.
 		facts := f.facts(q.key)
 		return facts.Acceptance != nil || facts.Token != nil && facts.Token.AcceptanceID == 0
 	}
-	return (!q.form.user || f.user.complete(q.step.parts)) && (!q.form.subject || f.subject.complete(q.step.parts))
+	return (!q.kind.user || f.user.complete(q.stage.tableSets)) && (!q.kind.subject || f.subject.complete(q.stage.tableSets))
 }

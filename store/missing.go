@@ -16,7 +16,8 @@ import (
 type Missing struct {
 	Message string // the server's; it names the table or the column
 	Column  bool   // a column is meant
-	// Denied says that it is not granted. Servers say so of any table that is not granted, whether it is there or not.
+	// Denied says that it is not granted. Servers say so of any table that is
+	// not granted, whether it is there or not.
 	Denied bool
 	// Grant is what must be granted, up to TO, where that is not the table or
 	// the column; else empty.
@@ -30,18 +31,19 @@ var owners = map[string]string{
 	"gu": "globaluser", "lu": "localuser", "gug": "global_user_groups",
 }
 
-// object finds which table is missing, or which column of which table: the last word of the message that is the name of
-// one. The user's name may stand before it, and be the same.
+// object finds which table is missing, or which column of which table: the last
+// word of the message that is the name of one. The user's name may stand before
+// it, and be the same.
 func (m Missing) object(w *Wiki) (table, column string) {
 	words := strings.FieldsFunc(m.Message, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
 	})
 	for _, word := range slices.Backward(words) {
 		table := strings.TrimPrefix(word, w.TablePrefix)
-		if placeOf(table) == noPlace || placeOf(table) == placeOAuth {
+		if slotOf(table) == noSlot || slotOf(table) == slotOAuth {
 			table = strings.TrimPrefix(word, w.oauthPrefix())
 		}
-		isTable := placeOf(table) != noPlace
+		isTable := slotOf(table) != noSlot
 		owner, _, _ := strings.Cut(word, "_")
 		switch {
 		case m.Column && !isTable && owners[owner] != "":
@@ -53,13 +55,15 @@ func (m Missing) object(w *Wiki) (table, column string) {
 	return "", ""
 }
 
-// SchemaError says that a wiki's tables are not what they should be: one of them, or a column, is missing or not
-// granted. It says what to do, and goes away once that is done.
+// SchemaError says that a wiki's tables are not what they should be: one of
+// them, or a column, is missing or not granted. It says what to do, and goes
+// away once that is done.
 type SchemaError struct {
 	Wiki    string // wiki id
 	Account string // whom the server takes us for, such as 'gateway'@'10.0.0.%'; empty: it knows no accounts
 	Message string // the server's
-	// Grants are statements that let the account read what is missing, when it is there.
+	// Grants are statements that let the account read what is missing, when it
+	// is there.
 	Grants []string
 	column string // that is missing; empty: a table is, or it is not known
 	// OfRelease says that other releases do not have what is missing.
@@ -78,21 +82,23 @@ func (e *SchemaError) Error() string {
 	return text + "; see docs/database.md"
 }
 
-// refusal is what a server said when it was asked for tables of a shape.
+// refusal is what a server said when it was asked for tables of a variant.
 type refusal struct {
-	shape   shape
+	variant schemaVariant
 	missing Missing
 }
 
-// verdict chooses, of the refusals of both ways of a bit, the one to tell: a table that is denied, rather than one that
-// is known to be missing; else the release's. The last refusal is the one to tell where no bit is in question.
-func verdict(refusals []refusal, bit, suggested shape) refusal {
+// chooseRefusal chooses, of the refusals of both ways of a bit, the one to
+// tell: a table that is denied, rather than one that is known to be missing;
+// else the release's. The last refusal is the one to tell where no bit is in
+// question.
+func chooseRefusal(refusals []refusal, bit, suggested schemaVariant) refusal {
 	last := refusals[len(refusals)-1]
 	for _, r := range refusals {
-		if (r.shape^last.shape)&bit == 0 {
+		if (r.variant^last.variant)&bit == 0 {
 			continue
 		}
-		if r.missing.Denied && !last.missing.Denied || r.missing.Denied == last.missing.Denied && (r.shape^suggested)&bit == 0 {
+		if r.missing.Denied && !last.missing.Denied || r.missing.Denied == last.missing.Denied && (r.variant^suggested)&bit == 0 {
 			return r
 		}
 	}
@@ -101,10 +107,10 @@ func verdict(refusals []refusal, bit, suggested shape) refusal {
 
 // explain makes the error for the operator.
 func (q *query) explain(ctx context.Context, on *server, conn *sql.Conn, r refusal) error {
-	e := q.store.schemaError(ctx, q.step.pool, on, conn, r.missing, func(table string) string {
-		return "SELECT (" + strings.Join(q.store.columns(r.shape, q.form.profile)[table], ", ") + ")"
+	e := q.store.schemaError(ctx, q.stage.pool, on, conn, r.missing, func(table string) string {
+		return "SELECT (" + strings.Join(q.store.columns(r.variant, q.kind.profile)[table], ", ") + ")"
 	})
-	e.OfRelease = r.missing.Denied && q.sideOf(r.shape, r.missing) >= 0
+	e.OfRelease = r.missing.Denied && q.variantTableOf(r.variant, r.missing) >= 0
 	return e
 }
 
@@ -129,7 +135,7 @@ func (s *Store) schemaError(
 	}
 	for _, table := range needed {
 		quote := p.dialect.Quote()
-		name := s.names[placeOf(table)] + table + quote
+		name := s.names[slotOf(table)] + table + quote
 		if !strings.Contains(name, ".") {
 			name = quote + on.Database + quote + "." + name
 		}
@@ -138,17 +144,17 @@ func (s *Store) schemaError(
 	return e
 }
 
-// placeOf is where the table's qualifier stands in a statement.
-func placeOf(table string) place {
+// slotOf is where the table's qualifier stands in a statement.
+func slotOf(table string) slot {
 	switch table {
 	case "oauth_registered_consumer", "oauth_accepted_consumer", "oauth2_access_tokens":
-		return placeOAuth
+		return slotOAuth
 	case "globaluser", "localuser", "global_user_groups":
-		return placeCentral
+		return slotCentral
 	case "user", "mwuser", "user_groups", "ipblocks", "block", "block_target":
-		return placeWiki
+		return slotWiki
 	}
-	return noPlace
+	return noSlot
 }
 
 // plainName is the name of a table that does not depend on the dialect.
@@ -161,14 +167,14 @@ func plainName(table string) string {
 
 var columnName = regexp.MustCompile(`\b[a-z]+\.([a-z0-9]+)_[a-z0-9_]+`)
 
-// columns are the columns that lookups read of tables of the shape, by table.
-func (s *Store) columns(asked shape, profile profileLevel) map[string][]string {
+// columns are the columns that lookups read of tables of the variant, by table.
+func (s *Store) columns(requested schemaVariant, profile profileLevel) map[string][]string {
 	sets := map[string]map[string]bool{}
 	for _, protocol := range []validator.Protocol{validator.OAuth1, validator.OAuth2} {
-		f := s.form(oauthTables|centralTables|wikiTables, protocol, asked)
+		f := s.statementKind(oauthTables|centralTables|wikiTables, protocol, requested)
 		f.profile = profile
 		if s.wiki.Users == validator.LocalUsers {
-			f.parts &^= centralTables
+			f.tableSets &^= centralTables
 		}
 		for _, match := range columnName.FindAllStringSubmatch(f.text(), -1) {
 			table := owners[match[1]]
@@ -186,7 +192,8 @@ func (s *Store) columns(asked shape, profile profileLevel) map[string][]string {
 	return columns
 }
 
-// account asks the server whom it takes us for, once. An answer that does not come leaves the DSN's user.
+// account asks the server whom it takes us for, once. An answer that does not
+// come leaves the DSN's user.
 func (s *server) account(ctx context.Context, conn *sql.Conn, d Driver) string {
 	ask := d.Account()
 	if ask == "" {

@@ -7,8 +7,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// person is what the rows said of one user.
-type person struct {
+// userRows is what the rows said of one user.
+type userRows struct {
 	central         central
 	account         account
 	groups          []validator.Group // of the account
@@ -33,7 +33,7 @@ type central struct {
 }
 
 // add takes a row of one of the kinds from rowUser on.
-func (p *person) add(kind int, n *numbers, c []sql.RawBytes) {
+func (p *userRows) add(kind int, n *numbers, c []sql.RawBytes) {
 	switch kind {
 	case rowUser:
 		p.account = account{n.id("user_id", c[0]), string(c[1])}
@@ -61,7 +61,7 @@ func appendGroup(groups []validator.Group, c []sql.RawBytes) []validator.Group {
 	return append(groups, validator.Group{Name: string(c[0]), Expires: expires})
 }
 
-func (p *person) block(c []sql.RawBytes) {
+func (p *userRows) block(c []sql.RawBytes) {
 	expires, ok := validator.ParseExpiry(c[0])
 	if !ok {
 		expires = validator.Never
@@ -77,13 +77,15 @@ func (p *person) block(c []sql.RawBytes) {
 	}
 }
 
-// complete says whether the parts have all that there can be of a person.
-func (p *person) complete(read parts) bool {
+// complete reports whether the sets of tables have all that there can be of a
+// person.
+func (p *userRows) complete(read tableSets) bool {
 	return (read&centralTables == 0 || p.central.id != 0) && (read&wikiTables == 0 || p.account.id != 0)
 }
 
-// user is the user of the id, by the wiki's own table or by CentralAuth's; nil: there is none.
-func (p *person) user(id uint64, f *found) *validator.User {
+// user is the user of the id, by the wiki's own table or by CentralAuth's; nil:
+// there is none.
+func (p *userRows) user(id uint64, f *result) *validator.User {
 	switch {
 	case id == 0:
 		return nil
@@ -98,9 +100,10 @@ func (p *person) user(id uint64, f *found) *validator.User {
 	}
 }
 
-// global is a user of CentralAuth's. Names are compared here, byte for byte, as keys are. Blocks are the wiki's; they
-// do not hide a name that CentralAuth shows.
-func (p *person) global(id uint64, wiki string) *validator.User {
+// global is a user of CentralAuth's. Names are compared here, byte for byte, as
+// keys are. Blocks are the wiki's; they do not hide a name that CentralAuth
+// shows.
+func (p *userRows) global(id uint64, wiki string) *validator.User {
 	c := p.central
 	if c.id != id || c.name == "" {
 		return nil

@@ -12,10 +12,12 @@ import (
 	"time"
 )
 
-// restAfterFailure is how long a server that failed is not asked while there is another one.
-const restAfterFailure = 5 * time.Second
+// pauseAfterFailure is how long a server that failed is not asked while there
+// is another one.
+const pauseAfterFailure = 5 * time.Second
 
-// Pool holds the connections to one primary and its replicas. Connections are opened when they are needed.
+// Pool holds the connections to one primary and its replicas. Connections are
+// opened when they are needed.
 type Pool struct {
 	cfg      Config
 	driver   Driver
@@ -32,8 +34,9 @@ type Pool struct {
 	notifies    bool
 }
 
-// Open makes a pool. It reads the files that cfg.TLS names and asks no server: its errors are mistakes in the
-// configuration. They never quote a DSN or a password.
+// Open makes a pool. It reads the files that cfg.TLS names and asks no server:
+// its errors are mistakes in the configuration. They never quote a DSN or a
+// password.
 func Open(cfg Config) (*Pool, error) {
 	d, err := driverByName(cfg.Driver)
 	if err != nil {
@@ -104,13 +107,15 @@ func (p *Pool) connect() error {
 			return fmt.Errorf("replica %d: it names database %q, the primary %q", i+1, r.database(), p.primary.database())
 		}
 	}
-	// Connections are made by the connectors from here on: the secrets are not needed any more.
+	// Connections are made by the connectors from here on: the secrets are not
+	// needed any more.
 	p.cfg.DSN, p.cfg.Replicas = "", nil
 	return nil
 }
 
-// boundedConnector bounds the making of a connection. database/sql opens some in the background, without a
-// deadline: a server that accepts and then keeps silent would hold their places for ever.
+// boundedConnector bounds the making of a connection. database/sql opens some
+// in the background, without a deadline: a server that accepts and then keeps
+// silent would hold their places for ever.
 type boundedConnector struct {
 	driver.Connector
 	timeout time.Duration
@@ -126,7 +131,8 @@ func (c boundedConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-// Close closes all connections. Lookups that are under way end with an error, and so do later ones.
+// Close closes all connections. Lookups that are under way end with an error,
+// and so do later ones.
 func (p *Pool) Close() error {
 	p.closed.Store(true)
 	var errs []error
@@ -138,7 +144,8 @@ func (p *Pool) Close() error {
 	return errors.Join(errs...)
 }
 
-// Identity names the servers, the users and the databases that the pool reads. It holds no secret.
+// Identity names the servers, the users and the databases that the pool reads.
+// It holds no secret.
 func (p *Pool) Identity() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s oauth=%q", p.cfg.Driver, p.primary, p.cfg.OAuthDatabase)
@@ -175,7 +182,7 @@ type server struct {
 	Server
 	db       *sql.DB
 	gate     *gate
-	until    atomic.Int64 // it rests until then: Unix nanoseconds
+	until    atomic.Int64 // it is not asked until then: Unix nanoseconds
 	down     atomic.Bool  // it has been told that it fails
 	answered atomic.Int64 // when it last answered: nanoseconds since epoch
 
@@ -198,9 +205,9 @@ func (s *server) database() string {
 	return s.Database
 }
 
-func (s *server) rest(now time.Time, d time.Duration) { s.until.Store(now.Add(d).UnixNano()) }
+func (s *server) pause(now time.Time, d time.Duration) { s.until.Store(now.Add(d).UnixNano()) }
 
-func (s *server) rests(now time.Time) bool { return now.UnixNano() < s.until.Load() }
+func (s *server) paused(now time.Time) bool { return now.UnixNano() < s.until.Load() }
 
 // epoch is what the answers of servers are timed from, because a step of the
 // wall clock must not touch them.
@@ -209,8 +216,8 @@ var epoch = time.Now()
 // answeredSince reports whether a lookup was answered since t.
 func (s *server) answeredSince(t time.Time) bool { return s.answered.Load() > int64(t.Sub(epoch)) }
 
-// order lists the servers to ask: the replicas that do not rest, each first in its turn, those without a free
-// connection after the others, then the primary.
+// order lists the servers to ask: the replicas that do not pause, each first in
+// its turn, those without a free connection after the others, then the primary.
 func (p *Pool) order() []*server {
 	servers := make([]*server, 0, len(p.replicas)+1)
 	now := p.now()
@@ -218,7 +225,7 @@ func (p *Pool) order() []*server {
 	var busy []*server
 	for i := range uint64(len(p.replicas)) {
 		switch r := p.replicas[(turn+i)%uint64(len(p.replicas))]; {
-		case r.rests(now):
+		case r.paused(now):
 		case r.gate.busy():
 			busy = append(busy, r)
 		default:

@@ -92,8 +92,9 @@ func TestOneRoundTrip(t *testing.T) {
 	}
 }
 
-// TestRowsSent counts the rows of the answers: a consumer's texts are sent once, and the blocks of addresses, which
-// are blocks of user 0, not with every acceptance of nobody's.
+// TestRowsSent counts the rows of the answers: a consumer's texts are sent
+// once, and the blocks of addresses, which are blocks of user 0, not with every
+// acceptance of nobody's.
 func TestRowsSent(t *testing.T) {
 	for _, b := range storetest.Backends {
 		t.Run(b.Name, func(t *testing.T) {
@@ -145,7 +146,8 @@ func (f farm) connect(t *testing.T, database string) *sql.DB {
 	return f.Connect(t, database)
 }
 
-// named gives the first SELECT's columns names of their own, as a derived table must have.
+// named gives the first SELECT's columns names of their own, as a derived table
+// must have.
 func named(text string) string {
 	head, tail, _ := strings.Cut(text, " FROM ")
 	columns := strings.Split(head, ", ")
@@ -155,7 +157,8 @@ func named(text string) string {
 	return strings.Join(columns, ", ") + " FROM " + tail
 }
 
-// TestIndexes explains what the server is asked, and wants each table found by a key.
+// TestIndexes explains what the server is asked, and wants each table found by
+// a key.
 func TestIndexes(t *testing.T) {
 	for _, b := range storetest.Backends {
 		t.Run(b.Name, func(t *testing.T) {
@@ -251,7 +254,8 @@ func explain(t *testing.T, f farm, asked store.Asked) (plan []step) {
 	return plan
 }
 
-// TestEveryGrantIsNeeded takes away one column after the other of those that docs/database.md lists.
+// TestEveryGrantIsNeeded takes away one column after the other of those that
+// docs/database.md lists.
 func TestEveryGrantIsNeeded(t *testing.T) {
 	for _, b := range storetest.Backends {
 		if b.Driver == wikidb.SQLite {

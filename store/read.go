@@ -24,15 +24,15 @@ type reading struct {
 	patience time.Time
 	budget   time.Duration
 
-	missing   *found    // what a replica found, when something is missing there
-	misshapen bool      // a replica's tables are not what they should be
-	asked     time.Time // when the last server was asked
-	failed    failures
+	missing     *result   // what a replica found, when something is missing there
+	schemaWrong bool      // a replica's tables are not what they should be
+	requested   time.Time // when the last server was asked
+	failed      failures
 }
 
 // read asks the servers in order until one has the answer. The time is shared
 // out, so that a server that hangs leaves some for the others.
-func (p *Pool) read(ctx context.Context, q *query) (found, error) {
+func (p *Pool) read(ctx context.Context, q *query) (result, error) {
 	r := reading{pool: p, q: q, patience: time.Now().Add(p.cfg.QueryTimeout), budget: p.cfg.QueryTimeout}
 	order := p.order()
 	if q.key.Primary {
@@ -47,14 +47,15 @@ func (p *Pool) read(ctx context.Context, q *query) (found, error) {
 		case err == nil && (s == p.primary || q.complete(&f)):
 			return f, nil
 		case err == nil:
-			// A replica may lag behind an authorization that was given a moment ago (T124942).
+			// A replica may lag behind an authorization that was given a moment
+			// ago (T124942).
 			r.missing = &f
 			if !q.secondLook(&f) {
 				return f, nil
 			}
 		case ctx.Err() != nil:
 			// The caller left: that says nothing about the server.
-			return found{}, &validator.StoreError{Failure: validator.KeyFailure, Err: err}
+			return result{}, &validator.StoreError{Failure: validator.KeyFailure, Err: err}
 		default:
 			if !r.goesOn(s, err) {
 				return r.end()
@@ -67,7 +68,7 @@ func (p *Pool) read(ctx context.Context, q *query) (found, error) {
 // skips reports whether a server cannot tell more than what is known already.
 func (r *reading) skips(s *server) bool {
 	p := r.pool
-	return r.missing != nil && (s != p.primary || s.rests(p.now())) || r.misshapen && s != p.primary
+	return r.missing != nil && (s != p.primary || s.paused(p.now())) || r.schemaWrong && s != p.primary
 }
 
 // goesOn notes that a server has failed, and reports whether the next one is
@@ -75,7 +76,7 @@ func (r *reading) skips(s *server) bool {
 func (r *reading) goesOn(s *server, err error) bool {
 	p := r.pool
 	failure := validator.FailureOf(err)
-	if failure == validator.ServerFailure && s.answeredSince(r.asked) {
+	if failure == validator.ServerFailure && s.answeredSince(r.requested) {
 		// One connection was lost, or this process had no time for it: others are
 		// answered.
 		r.failed.add(&validator.StoreError{Failure: validator.QueueFailure, Err: err})
@@ -84,9 +85,9 @@ func (r *reading) goesOn(s *server, err error) bool {
 	r.failed.add(err)
 	switch failure {
 	case validator.ServerFailure:
-		p.rest(s, err)
+		p.pause(s, err)
 	case validator.TableFailure: // that is one wiki's: to the others the server is as good as ever
-		r.misshapen = true
+		r.schemaWrong = true
 	case validator.QueueFailure:
 		return false // the time for waiting is over
 	case validator.KeyFailure:
@@ -97,25 +98,25 @@ func (r *reading) goesOn(s *server, err error) bool {
 
 // end returns a replica's answer, if there is one: the credential is refused, as
 // it would be without the primary.
-func (r *reading) end() (found, error) {
+func (r *reading) end() (result, error) {
 	if r.missing != nil {
 		return *r.missing, nil
 	}
-	return found{}, r.failed.err()
+	return result{}, r.failed.err()
 }
 
 // secondLook reports whether the primary is asked for what a replica does not
 // have. It is for the new token of a known app, and a few more.
-func (q *query) secondLook(f *found) bool {
-	p := q.step.pool
-	if q.step.parts&oauthTables == 0 || !q.stranger && f.facts(q.key).Consumer != nil {
+func (q *query) secondLook(f *result) bool {
+	p := q.stage.pool
+	if q.stage.tableSets&oauthTables == 0 || !q.stranger && f.facts(q.key).Consumer != nil {
 		return true
 	}
 	return p.secondLooks.allow(q.from.client, p.now())
 }
 
 // visit asks one of the servers that are left, with a place for a connection.
-func (r *reading) visit(ctx context.Context, s *server, left int) (f found, err error) {
+func (r *reading) visit(ctx context.Context, s *server, left int) (f result, err error) {
 	err = r.pool.admit(ctx, s, entry{r.q.stranger, r.q.from, r.patience, left == 1}, func() (err error) {
 		f, err = r.ask(ctx, s, left)
 		return err
@@ -124,12 +125,12 @@ func (r *reading) visit(ctx context.Context, s *server, left int) (f found, err 
 }
 
 // ask asks a server, within its share of the time.
-func (r *reading) ask(ctx context.Context, s *server, left int) (f found, err error) {
-	r.asked = time.Now()
+func (r *reading) ask(ctx context.Context, s *server, left int) (f result, err error) {
+	r.requested = time.Now()
 	share := r.budget / time.Duration(left)
 	f, err = r.pool.ask(ctx, s, r.q, share)
 	if validator.FailureOf(err) != validator.LimitFailure {
-		r.budget -= min(time.Since(r.asked), share) // connecting and asking have a share each
+		r.budget -= min(time.Since(r.requested), share) // connecting and asking have a share each
 	}
 	return f, err
 }
@@ -177,13 +178,13 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// rest leaves a server alone for a while, if there is another one.
-func (p *Pool) rest(s *server, err error) {
-	s.rest(p.now(), restAfterFailure)
+// pause leaves a server alone for a while, if there is another one.
+func (p *Pool) pause(s *server, err error) {
+	s.pause(p.now(), pauseAfterFailure)
 	if s != p.primary && !s.down.Swap(true) {
 		p.cfg.Notify(Event{
 			Trouble: true, Server: s.Address, Err: err,
-			Text: fmt.Sprintf("a replica does not answer: the other servers are asked, and it is tried again every %v", restAfterFailure),
+			Text: fmt.Sprintf("a replica does not answer: the other servers are asked, and it is tried again every %v", pauseAfterFailure),
 		})
 	}
 }
@@ -192,7 +193,7 @@ func (p *Pool) rest(s *server, err error) {
 func (p *Pool) limited(s *server, open int, err error) {
 	limit, news := s.gate.shrink(open)
 	if open == 0 {
-		s.rest(p.now(), time.Second)
+		s.pause(p.now(), time.Second)
 	}
 	if news {
 		p.cfg.Notify(Event{
@@ -212,8 +213,9 @@ func (p *Pool) answers(s *server) {
 	}
 }
 
-// ask asks one server. A connection that was lost while nobody used it says nothing about the server.
-func (p *Pool) ask(ctx context.Context, on *server, q *query, share time.Duration) (f found, err error) {
+// ask asks one server. A connection that was lost while nobody used it says
+// nothing about the server.
+func (p *Pool) ask(ctx context.Context, on *server, q *query, share time.Duration) (f result, err error) {
 	for range 3 {
 		if f, err = p.askOver(ctx, on, q, share); !errors.Is(err, driver.ErrBadConn) {
 			break
@@ -222,35 +224,36 @@ func (p *Pool) ask(ctx context.Context, on *server, q *query, share time.Duratio
 	return f, err
 }
 
-// askOver asks over one connection: once, and once more for each thing that the server has in another shape than was
-// asked for. The time counts from when the connection is there.
-func (p *Pool) askOver(ctx context.Context, on *server, q *query, share time.Duration) (found, error) {
+// askOver asks over one connection: once, and once more for each thing that the
+// server has in another variant than was asked for. The time counts from when
+// the connection is there.
+func (p *Pool) askOver(ctx context.Context, on *server, q *query, share time.Duration) (result, error) {
 	conn, err := p.connection(ctx, on, share)
 	if err != nil {
-		return found{}, err
+		return result{}, err
 	}
 	defer conn.Close() //nolint:errcheck // it goes back to its pool
 	ctx, cancel := context.WithTimeout(ctx, share)
 	defer cancel()
-	asked, turned := q.store.shape(), shape(0)
+	requested, switched := q.store.variant(), schemaVariant(0)
 	var refusals []refusal
 	for {
-		f, missing, err := p.try(ctx, on, conn, q, asked)
+		f, missing, err := p.try(ctx, on, conn, q, requested)
 		if err == nil {
-			q.store.remember(asked, q.step.bits())
+			q.store.storeVariant(requested, q.stage.bits())
 			return f, nil
 		}
 		if missing == nil {
-			return found{}, err
+			return result{}, err
 		}
-		refusals = append(refusals, refusal{asked, *missing})
-		bit := q.other(asked, *missing)
-		if bit == 0 || turned&bit != 0 {
-			err = q.explain(ctx, on, conn, verdict(refusals, bit, suggested(q.store.wiki.Release)))
-			return found{}, at(on, &validator.StoreError{Failure: validator.TableFailure, Err: err})
+		refusals = append(refusals, refusal{requested, *missing})
+		bit := q.other(requested, *missing)
+		if bit == 0 || switched&bit != 0 {
+			err = q.explain(ctx, on, conn, chooseRefusal(refusals, bit, suggested(q.store.wiki.Release)))
+			return result{}, at(on, &validator.StoreError{Failure: validator.TableFailure, Err: err})
 		}
-		asked ^= bit
-		turned |= bit
+		requested ^= bit
+		switched |= bit
 	}
 }
 
@@ -261,18 +264,18 @@ func (p *Pool) connection(ctx context.Context, on *server, share time.Duration) 
 	defer cancel()
 	conn, err := on.db.Conn(ctx)
 	if err != nil {
-		err = at(on, p.judge(ctx, err, time.Since(start)))
+		err = at(on, p.classify(ctx, err, time.Since(start)))
 		p.cfg.Observe(time.Since(start), err)
 	}
 	return conn, err
 }
 
-// try asks for tables of one shape.
-func (p *Pool) try(ctx context.Context, on *server, conn *sql.Conn, q *query, asked shape) (f found, missing *Missing, err error) {
+// try asks for tables of one variant.
+func (p *Pool) try(ctx context.Context, on *server, conn *sql.Conn, q *query, requested schemaVariant) (f result, missing *Missing, err error) {
 	start := time.Now()
-	if f, err = q.run(ctx, conn, asked); err != nil {
+	if f, err = q.run(ctx, conn, requested); err != nil {
 		missing = p.driver.Missing(err)
-		err = at(on, p.judge(ctx, err, time.Since(start)))
+		err = at(on, p.classify(ctx, err, time.Since(start)))
 	}
 	p.cfg.Observe(time.Since(start), err)
 	return f, missing, err

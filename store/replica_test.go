@@ -18,7 +18,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// servers are SQLite files of the same tables. The user's name in each says which of them answered.
+// servers are SQLite files of the same tables. The user's name in each says
+// which of them answered.
 type servers struct {
 	dsn      map[string]string
 	known    validator.Key // a token that all have

@@ -8,8 +8,8 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// found is what the rows of a lookup said, in whatever order they came.
-type found struct {
+// result is what the rows of a lookup said, in whatever order they came.
+type result struct {
 	release       validator.Release
 	central       bool   // users are CentralAuth's
 	wiki          string // wiki id
@@ -18,10 +18,10 @@ type found struct {
 	identifier    string
 	acceptance    *validator.Acceptance
 	acceptedToken string
-	user, subject person
+	user, subject userRows
 }
 
-func (f *found) add(kind int, c []sql.RawBytes) error {
+func (f *result) add(kind int, c []sql.RawBytes) error {
 	var n numbers
 	switch kind {
 	case rowConsumer:
@@ -39,16 +39,17 @@ func (f *found) add(kind int, c []sql.RawBytes) error {
 	default:
 		p := &f.user
 		if kind >= rowSubject {
-			p, kind = &f.subject, kind-personRows
+			p, kind = &f.subject, kind-subjectOffset
 		}
 		p.add(kind, &n, c)
 	}
 	return n.err
 }
 
-// accepted is the acceptance of the key. Keys are compared here, byte for byte: the collation of a column that was
-// not made as MediaWiki makes it may have found the row of another key.
-func (f *found) accepted(key validator.Key) *validator.Acceptance {
+// accepted is the acceptance of the key. Keys are compared here, byte for byte:
+// the collation of a column that was not made as MediaWiki makes it may have
+// found the row of another key.
+func (f *result) accepted(key validator.Key) *validator.Acceptance {
 	switch {
 	case key.Protocol == validator.OAuth2 && (f.token == nil || f.identifier != key.Token || f.token.AcceptanceID == 0):
 		return nil
@@ -59,7 +60,7 @@ func (f *found) accepted(key validator.Key) *validator.Acceptance {
 }
 
 // userID is the id of the acceptance's user; 0: nobody's.
-func (f *found) userID(key validator.Key) uint64 {
+func (f *result) userID(key validator.Key) uint64 {
 	if a := f.accepted(key); a != nil {
 		return a.UserID
 	}
@@ -67,7 +68,7 @@ func (f *found) userID(key validator.Key) uint64 {
 }
 
 // facts puts the rows together.
-func (f *found) facts(key validator.Key) validator.Facts {
+func (f *result) facts(key validator.Key) validator.Facts {
 	var facts validator.Facts
 	for _, c := range f.consumers {
 		if c.Key == key.Consumer {
@@ -93,10 +94,11 @@ func (f *found) facts(key validator.Key) validator.Facts {
 	return facts
 }
 
-// flag is PHP's view of a small number, and true for what is none.
+// flag is PHP's view of a small number, and true for anything else.
 func flag(b sql.RawBytes) bool { return string(b) != "0" }
 
-// small is a number up to 255. What is none becomes 255, which names no stage and no version.
+// small is a number up to 255. Another text becomes 255, which names no stage
+// and no version.
 func small(b sql.RawBytes) uint8 {
 	n, err := strconv.ParseUint(string(b), 10, 8)
 	if err != nil {

@@ -9,23 +9,27 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// shape is what differs between the tables of releases. The configured release says what is asked for first; what
-// there is, is found by asking: a farm is upgraded wiki by wiki, and its tables at another time than its programs.
-type shape uint8
+// schemaVariant is what differs between the tables of releases. The configured
+// release says what is asked for first; what there is, is found by asking: a
+// farm is upgraded wiki by wiki, and its tables at another time than its
+// programs.
+type schemaVariant uint8
 
 const (
-	blockTables  shape = 1 << iota // block and block_target (1.43), not ipblocks
-	hiddenLevel                    // gu_hidden_level, not gu_hidden
-	groupExpiry                    // gug_expiry, which 1.35 lacks
-	oldUserTable                   // Dialect.OldUserTable, not user
+	blockTables  schemaVariant = 1 << iota // block and block_target (1.43), not ipblocks
+	hiddenLevel                            // gu_hidden_level, not gu_hidden
+	groupExpiry                            // gug_expiry, which 1.35 lacks
+	oldUserTable                           // Dialect.OldUserTable, not user
 )
 
-// keepShape is how long a shape that is not the release's is taken for granted. When a new table or column appears
-// beside the one that is read, no error tells.
-const keepShape = 5 * time.Minute
+// keepVariant is how long a variant that is not the release's is taken for
+// granted. When a new table or column appears next to the one that is read, no
+// error tells.
+const keepVariant = 5 * time.Minute
 
-// suggested is the shape of the release. An expiry of memberships is always asked for: without it they do not end.
-func suggested(r validator.Release) shape {
+// suggested is the variant of the release. An expiry of memberships is always
+// asked for: without it they do not end.
+func suggested(r validator.Release) schemaVariant {
 	s := groupExpiry
 	if r >= 43 {
 		s |= blockTables
@@ -36,41 +40,44 @@ func suggested(r validator.Release) shape {
 	return s
 }
 
-// foundShape is a shape that was found, and until when it is taken for granted.
-type foundShape struct {
-	shape shape
-	until time.Time
+// foundShape is a variant that was found, and until when it is taken for
+// granted.
+type foundVariant struct {
+	variant schemaVariant
+	until   time.Time
 }
 
-func (s *Store) shape() shape {
-	if f := s.found.Load(); f != nil && s.now().Before(f.until) {
-		return f.shape
+func (s *Store) variant() schemaVariant {
+	if f := s.foundVariant.Load(); f != nil && s.now().Before(f.until) {
+		return f.variant
 	}
 	return suggested(s.wiki.Release)
 }
 
-// remember keeps bits that a query has shown to be so; the others are as they were.
-func (s *Store) remember(found, bits shape) {
+// storeVariant keeps bits that a query has shown to be so; the others are as
+// they were.
+func (s *Store) storeVariant(seen, bits schemaVariant) {
 	for {
-		old := s.found.Load()
-		before := s.shape()
-		now := before&^bits | found&bits
+		old := s.foundVariant.Load()
+		before := s.variant()
+		now := before&^bits | seen&bits
 		if now == before && (old == nil || s.now().Before(old.until)) {
 			return
 		}
-		var f *foundShape
+		var f *foundVariant
 		if now != suggested(s.wiki.Release) {
-			f = &foundShape{now, s.now().Add(keepShape)}
+			f = &foundVariant{now, s.now().Add(keepVariant)}
 		}
-		if s.found.CompareAndSwap(old, f) {
+		if s.foundVariant.CompareAndSwap(old, f) {
 			s.tell(now)
 			return
 		}
 	}
 }
 
-// tell tells that the tables have another shape than before, over reloads too.
-func (s *Store) tell(now shape) {
+// tell tells that the tables have another variant than before, over reloads
+// too.
+func (s *Store) tell(now schemaVariant) {
 	before, known := s.pool.told.Swap("shape "+s.Identity(), now)
 	if known && before == now || !known && now == suggested(s.wiki.Release) {
 		return
@@ -78,9 +85,9 @@ func (s *Store) tell(now shape) {
 	e := Event{Wiki: s.wiki.ID, Text: "the tables of a wiki are again as its `mediawiki` setting says"}
 	if differ := now ^ suggested(s.wiki.Release); differ != 0 {
 		var read []string
-		for _, side := range sides {
-			if differ&side.bit != 0 {
-				read = append(read, side.told[now&side.bit != 0])
+		for _, variantTable := range variantTables {
+			if differ&variantTable.bit != 0 {
+				read = append(read, variantTable.told[now&variantTable.bit != 0])
 			}
 		}
 		e.Trouble = true
@@ -91,11 +98,11 @@ func (s *Store) tell(now shape) {
 }
 
 // bits are those that matter to the query.
-func (st *step) bits() (bits shape) {
-	if st.parts&centralTables != 0 {
+func (st *stage) bits() (bits schemaVariant) {
+	if st.tableSets&centralTables != 0 {
 		bits |= hiddenLevel | groupExpiry
 	}
-	if st.parts&wikiTables != 0 {
+	if st.tableSets&wikiTables != 0 {
 		bits |= blockTables
 		if st.pool.dialect.OldUserTable() != "" {
 			bits |= oldUserTable
@@ -104,9 +111,10 @@ func (st *step) bits() (bits shape) {
 	return bits
 }
 
-// sides are the tables and columns that the two ways of each bit read alone, and what is told of them.
-var sides = []struct {
-	bit           shape
+// variantTables are the tables and columns that the two ways of each bit read
+// alone, and what is told of them.
+var variantTables = []struct {
+	bit           schemaVariant
 	without, with []string
 	told          map[bool]string // with the bit or without
 }{
@@ -135,26 +143,28 @@ var sides = []struct {
 	},
 }
 
-// other says which bit of the shape may be the other way round, given what is missing; 0: none. What is denied may be
-// there: it never leads to what is there besides, which may be left over or not filled yet, and would say less.
-func (q *query) other(asked shape, m Missing) shape {
-	side := q.sideOf(asked, m)
-	if m.Denied || side < 0 {
+// other says which bit of the variant may be the other way round, given what is
+// missing; 0: none. What is denied may be there: it never leads to what is
+// there besides, which may be left over or not filled yet, and would say less.
+func (q *query) other(requested schemaVariant, m Missing) schemaVariant {
+	variantTable := q.variantTableOf(requested, m)
+	if m.Denied || variantTable < 0 {
 		return 0
 	}
-	return sides[side].bit
+	return variantTables[variantTable].bit
 }
 
-// sideOf is the index in sides of what is missing; -1: it is read in every release.
-func (q *query) sideOf(asked shape, m Missing) int {
+// variantTableOf is the index in variantTables of what is missing; -1: it is
+// read in every release.
+func (q *query) variantTableOf(requested schemaVariant, m Missing) int {
 	table, column := m.object(&q.store.wiki)
-	for i, side := range sides {
-		if q.step.bits()&side.bit == 0 {
+	for i, variantTable := range variantTables {
+		if q.stage.bits()&variantTable.bit == 0 {
 			continue
 		}
-		names := side.without
-		if asked&side.bit != 0 {
-			names = side.with
+		names := variantTable.without
+		if requested&variantTable.bit != 0 {
+			names = variantTable.with
 		}
 		if slices.Contains(names, table) || slices.Contains(names, column) {
 			return i

@@ -40,7 +40,8 @@ func (f farm) lookUp(t *testing.T, s *store.Store, queries func() int, want int)
 	}
 }
 
-// turn makes the tables of blocks of another release, with the block of the farm's user, and drops those there are.
+// turn makes the tables of blocks of another release, with the block of the
+// farm's user, and drops those there are.
 func (f farm) turn(t *testing.T, to validator.Release) {
 	t.Helper()
 	f.add(t, to)
@@ -64,8 +65,8 @@ func (f farm) add(t *testing.T, release validator.Release) {
 	f.Insert(t, wikidb.Block{UserID: f.acceptance.UserID, Name: "User 50", Expiry: wikidb.Infinity})
 }
 
-// TestUpgradedWiki updates a wiki under a gateway that is configured for the release before, and one whose
-// configuration came first.
+// TestUpgradedWiki updates a wiki under a gateway that is configured for the
+// release before, and one whose configuration came first.
 func TestUpgradedWiki(t *testing.T) {
 	for _, driver := range []string{wikidb.MySQL, wikidb.SQLite, wikidb.Postgres} {
 		for _, configured := range []validator.Release{validator.Release139, validator.Release147} {
@@ -93,7 +94,8 @@ func TestUpgradedWiki(t *testing.T) {
 	}
 }
 
-// grantAbsent lets the user read tables that are not there yet, as docs/database.md does it.
+// grantAbsent lets the user read tables that are not there yet, as
+// docs/database.md does it.
 func (f farm) grantAbsent(t *testing.T, tables ...string) {
 	t.Helper()
 	for _, table := range tables {
@@ -102,7 +104,8 @@ func (f farm) grantAbsent(t *testing.T, tables ...string) {
 	}
 }
 
-// wantDenied wants a lookup to fail because a table or column is denied that other releases do not have.
+// wantDenied wants a lookup to fail because a table or column is denied that
+// other releases do not have.
 func (f farm) wantDenied(t *testing.T, configured validator.Release, object string) {
 	t.Helper()
 	s, queries := f.counted(t, configured)
@@ -126,8 +129,9 @@ func grant(t *testing.T, f farm, release validator.Release) {
 	}
 }
 
-// TestReleaseOfOthers has tables of another release than the configured one: with the grants of theirs, which cannot
-// show that a table or column is missing, and with grants that can.
+// TestReleaseOfOthers has tables of another release than the configured one:
+// with the grants of theirs, which cannot show that a table or column is
+// missing, and with grants that can.
 func TestReleaseOfOthers(t *testing.T) {
 	for _, b := range storetest.Backends {
 		if b.Release == 41 || b.Release == 42 || b.Prefix != "" || b.CentralServer || b.WikiServer {
@@ -155,7 +159,8 @@ func TestReleaseOfOthers(t *testing.T) {
 	}
 }
 
-// otherRelease wants the tables read where they are those of the configured release, and else a denial.
+// otherRelease wants the tables read where they are those of the configured
+// release, and else a denial.
 func (f farm) otherRelease(t *testing.T, configured validator.Release) {
 	t.Helper()
 	hidden := map[bool]string{false: "gu_hidden", true: "gu_hidden_level"}
@@ -189,8 +194,8 @@ func (f farm) anyRelease(t *testing.T, configured validator.Release) {
 	}
 }
 
-// TestOwnShapeIsAskedForAgain has the tables of the release come beside those of the one before, which stay: no
-// error tells.
+// TestOwnShapeIsAskedForAgain has the tables of the release come beside those
+// of the one before, which stay: no error tells.
 func TestOwnShapeIsAskedForAgain(t *testing.T) {
 	f := newFarm(t, storetest.Backend{Driver: wikidb.SQLite, Release: validator.Release139})
 	s, queries := f.counted(t, validator.Release147)
@@ -209,8 +214,8 @@ func TestOwnShapeIsAskedForAgain(t *testing.T) {
 	f.lookUp(t, s, queries, 1)
 }
 
-// TestSchemaErrorHeals takes tables or grants away, does what the error says, and wants the same store to find
-// everything again.
+// TestSchemaErrorHeals takes tables or grants away, does what the error says,
+// and wants the same store to find everything again.
 func TestSchemaErrorHeals(t *testing.T) {
 	for _, test := range []struct {
 		backend    string
@@ -226,7 +231,8 @@ func TestSchemaErrorHeals(t *testing.T) {
 			"GRANT SELECT (bt_id, bt_user) ON `%s`.`block_target` TO",
 		}, 1},
 		{"MariaDB 1.47", 47, "block_target", []string{"GRANT SELECT (bt_id, bt_user) ON `%s`.`block_target` TO"}, 1},
-		// The release's own table is known to be gone: the tables that are denied are meant.
+		// The release's own table is known to be gone: the tables that are
+		// denied are meant.
 		{"MariaDB 1.47", 39, "block", []string{"GRANT SELECT (bl_deleted, bl_expiry, bl_sitewide, bl_target) ON `%s`.`block` TO"}, 2},
 		{"MariaDB 1.47", 39, "block_target", []string{"GRANT SELECT (bt_id, bt_user) ON `%s`.`block_target` TO"}, 1},
 		{"MariaDB 1.47", 47, "user_groups", []string{"GRANT SELECT (ug_expiry, ug_group, ug_user) ON `%s`.`user_groups` TO"}, 1},

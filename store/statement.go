@@ -5,63 +5,66 @@ import (
 	"sync"
 )
 
-// place is where something is put into the text of a statement: what stands before the names of tables, and values.
-// A farm's wikis share the text.
-type place int
+// slot is where something is put into the text of a statement: what stands
+// before the names of tables, and values. A farm's wikis share the text.
+type slot int
 
 const (
-	placeWiki place = iota
-	placeOAuth
-	placeCentral
-	placeUser    // id of a user: digits
-	placeSubject // likewise
-	placeConsumer
-	placeToken
-	placeWikiID
-	placeUserName
-	placeSubjectName
-	places
+	slotWiki slot = iota
+	slotOAuth
+	slotCentral
+	slotUser    // id of a user: digits
+	slotSubject // likewise
+	slotConsumer
+	slotToken
+	slotWikiID
+	slotUserName
+	slotSubjectName
+	slots
 )
 
-const noPlace place = -1
+const noSlot slot = -1
 
-// firstValue is the first place of a value that the driver puts into the statement.
-const firstValue = placeConsumer
+// firstValue is the first slot of a value that the driver puts into the
+// statement.
+const firstValue = slotConsumer
 
-// placeMark begins a place in a statement's text. No name of a table or column has it.
-const placeMark = "\x00"
+// slotMark begins a slot in a statement's text. No name of a table or column
+// has it.
+const slotMark = "\x00"
 
-func (p place) String() string { return placeMark + "ABCDEFGHIJ"[p:p+1] }
+func (p slot) String() string { return slotMark + "ABCDEFGHIJ"[p:p+1] }
 
-// statement is the text of a statement, cut at its places: a piece, then pieces that each follow a place.
+// statement is the text of a statement, cut at its slots: a piece, then pieces
+// that each follow a slot.
 type statement struct {
 	pieces []string
-	places []place // places[i] is between pieces[i] and pieces[i+1]
-	used   [places]bool
+	slots  []slot // places[i] is between pieces[i] and pieces[i+1]
+	used   [slots]bool
 }
 
 func parse(text string) *statement {
-	pieces := strings.Split(text, placeMark)
+	pieces := strings.Split(text, slotMark)
 	s := &statement{pieces: pieces}
 	for i, piece := range pieces[1:] {
-		p := place(piece[0] - 'A')
-		s.places = append(s.places, p)
+		p := slot(piece[0] - 'A')
+		s.slots = append(s.slots, p)
 		s.used[p] = true
 		s.pieces[i+1] = piece[1:]
 	}
 	return s
 }
 
-// fill puts names and values into their places.
-func (s *statement) fill(d Dialect, values [places]string) (text string, args []any) {
+// fill puts names and values into their slots.
+func (s *statement) fill(d Dialect, values [slots]string) (text string, args []any) {
 	var bound []string
-	for p := firstValue; p < places; p++ {
+	for p := firstValue; p < slots; p++ {
 		if s.used[p] {
 			bound = append(bound, values[p])
 		}
 	}
 	bound, args = d.Bind(bound)
-	for p := firstValue; p < places; p++ {
+	for p := firstValue; p < slots; p++ {
 		if s.used[p] {
 			values[p], bound = bound[0], bound[1:]
 		}
@@ -69,20 +72,21 @@ func (s *statement) fill(d Dialect, values [places]string) (text string, args []
 	var b strings.Builder
 	b.Grow(8192)
 	b.WriteString(s.pieces[0])
-	for i, p := range s.places {
+	for i, p := range s.slots {
 		b.WriteString(values[p])
 		b.WriteString(s.pieces[i+1])
 	}
 	return b.String(), args
 }
 
-// statements holds every form that was asked for: some dozens at most, whatever the number of wikis.
-var statements sync.Map // of *statement by form
+// statements holds every statement that was asked for: some dozens at most,
+// whatever the number of wikis.
+var statements sync.Map // of *statement by statementKind
 
-func (f form) statement() *statement {
-	if s, ok := statements.Load(f); ok {
+func (k statementKind) statement() *statement {
+	if s, ok := statements.Load(k); ok {
 		return s.(*statement)
 	}
-	s, _ := statements.LoadOrStore(f, parse(f.text()))
+	s, _ := statements.LoadOrStore(k, parse(k.text()))
 	return s.(*statement)
 }

@@ -1,8 +1,10 @@
-// Package store reads the tables of MediaWiki and its OAuth extension. A Pool holds the connections to one
-// primary and its replicas; a Store is the view of one wiki through it, and a validator.Store. A lookup is one
-// statement in one round trip, or one for each server where the tables are on several.
+// Package store reads the tables of MediaWiki and its OAuth extension. A Pool
+// holds the connections to one primary and its replicas; a Store is the view of
+// one wiki through it, and a validator.Store. A lookup is one statement in one
+// round trip, or one for each server where the tables are on several.
 //
-// Drivers are packages of their own, registered by being imported: store/mysql, store/sqlite.
+// Drivers are packages of their own, registered by being imported: store/mysql,
+// store/postgres, store/sqlite.
 package store
 
 import (
@@ -18,31 +20,35 @@ import (
 type Wiki struct {
 	ID       string // wiki id; CentralAuth's tables know the wiki by it
 	Database string // of the wiki's tables; empty: the DSN's own
-	// TablePrefix is $wgDBprefix. It holds for the OAuth tables too, unless they have their own: the prefix of the wiki
-	// that they belong to.
+	// TablePrefix is $wgDBprefix. It holds for the OAuth tables too, unless
+	// they have their own: the prefix of the wiki that they belong to.
 	TablePrefix      string
 	OAuthTablePrefix *string
-	// Release says which tables are looked for first. Others are found, where the wiki has those.
+	// Release says which tables are looked for first. Others are found, where
+	// the wiki has those.
 	Release validator.Release
 	// Users says whose ids the OAuth tables hold: this wiki's, or CentralAuth's.
 	Users validator.UserSource
-	// CentralAuthDatabase is the database of CentralAuth's tables ($wgCentralAuthDatabase). Empty: the DSN's own;
-	// TablePrefix holds for them only there, and only without a CentralAuthServer.
+	// CentralAuthDatabase is the database of CentralAuth's tables
+	// ($wgCentralAuthDatabase). Empty: the DSN's own; TablePrefix holds for
+	// them only there, and only without a CentralAuthServer.
 	CentralAuthDatabase string
-	// Server is where the wiki's own tables are, and CentralAuthServer where CentralAuth's are, when that is not the
-	// server of the pool, which has the OAuth tables. Nil: it is, and one query reads all. The caller closes them,
-	// after the last lookup.
+	// Server is where the wiki's own tables are, and CentralAuthServer where
+	// CentralAuth's are, when that is not the server of the pool, which has the
+	// OAuth tables. Nil: it is, and one query reads all. The caller closes
+	// them, after the last lookup.
 	Server, CentralAuthServer *Pool
 }
 
-// Store is the view of one wiki through a pool. It implements validator.Store. It costs little: views of one farm
-// share their connections and the texts of their statements.
+// Store is the view of one wiki through a pool. It implements validator.Store.
+// It costs little: views of one farm share their connections and the texts of
+// their statements.
 type Store struct {
-	pool  *Pool
-	wiki  Wiki
-	steps []step
-	names [places]string // of the tables
-	found atomic.Pointer[foundShape]
+	pool         *Pool
+	wiki         Wiki
+	stages       []stage
+	names        [slots]string // of the tables
+	foundVariant atomic.Pointer[foundVariant]
 
 	// publicOnly reports that profiles are read without e-mail and real name,
 	// because the account may not read them.
@@ -53,26 +59,27 @@ type Store struct {
 	err     error
 }
 
-// step is one query of a lookup: what is read on one server.
-type step struct {
-	pool  *Pool
-	parts parts
+// stage is one query of a lookup: what is read on one server.
+type stage struct {
+	pool      *Pool
+	tableSets tableSets
 }
 
-// Wiki makes the view of one wiki. Where a name cannot be one, every Lookup fails and says so.
+// Wiki makes the view of one wiki. Where a name cannot be one, every Lookup
+// fails and says so.
 func (p *Pool) Wiki(w Wiki) *Store {
 	s := &Store{pool: p, wiki: w, now: time.Now}
-	s.addStep(p, oauthTables)
+	s.addStage(p, oauthTables)
 	if w.Users == validator.CentralAuth {
-		s.addStep(s.centralServer(), centralTables)
+		s.addStage(s.centralServer(), centralTables)
 	}
-	s.addStep(s.server(), wikiTables)
+	s.addStage(s.server(), wikiTables)
 	s.err = s.check()
-	s.names[placeWiki] = s.server().qualifier(w.Database, w.TablePrefix)
-	s.names[placeOAuth] = p.qualifier(p.cfg.OAuthDatabase, w.oauthPrefix())
-	s.names[placeCentral] = s.centralServer().qualifier(w.CentralAuthDatabase, "")
+	s.names[slotWiki] = s.server().qualifier(w.Database, w.TablePrefix)
+	s.names[slotOAuth] = p.qualifier(p.cfg.OAuthDatabase, w.oauthPrefix())
+	s.names[slotCentral] = s.centralServer().qualifier(w.CentralAuthDatabase, "")
 	if w.CentralAuthDatabase == "" && w.CentralAuthServer == nil {
-		s.names[placeCentral] = p.qualifier("", w.TablePrefix)
+		s.names[slotCentral] = p.qualifier("", w.TablePrefix)
 	}
 	return s
 }
@@ -84,13 +91,14 @@ func (w *Wiki) oauthPrefix() string {
 	return w.TablePrefix
 }
 
-// addStep reads the parts on the server: with the step before, where that is asked anyway.
-func (s *Store) addStep(p *Pool, read parts) {
-	if last := len(s.steps) - 1; last >= 0 && s.steps[last].pool == p {
-		s.steps[last].parts |= read
+// addStage reads the sets of tables on the server: with the stage before, where
+// that is asked anyway.
+func (s *Store) addStage(p *Pool, read tableSets) {
+	if last := len(s.stages) - 1; last >= 0 && s.stages[last].pool == p {
+		s.stages[last].tableSets |= read
 		return
 	}
-	s.steps = append(s.steps, step{p, read})
+	s.stages = append(s.stages, stage{p, read})
 }
 
 func (s *Store) server() *Pool {
@@ -131,8 +139,8 @@ func (s *Store) check() error {
 	return checkName("table_prefix", s.wiki.TablePrefix)
 }
 
-// qualifier is what stands before a table's name: the quote, its database where one is named, and its prefix. The
-// names have passed checkName.
+// qualifier is what stands before a table's name: the quote, its database where
+// one is named, and its prefix. The names have passed checkName.
 func (p *Pool) qualifier(database, prefix string) string {
 	quote := p.dialect.Quote()
 	if database == "" && p.primary.Catalog != "" {
@@ -144,8 +152,8 @@ func (p *Pool) qualifier(database, prefix string) string {
 	return quote + database + quote + "." + quote + prefix
 }
 
-// Identity names everything that facts depend on, beside the key: two stores of one identity find the same. It
-// holds no secret.
+// Identity names everything that facts depend on, besides the key: two stores
+// of one identity find the same. It holds no secret.
 func (s *Store) Identity() string {
 	id := fmt.Sprintf("%s wiki=%q database=%q prefix=%q mediawiki=%s", s.pool.Identity(), s.wiki.ID, s.wiki.Database, s.wiki.TablePrefix, s.wiki.Release)
 	if prefix := s.wiki.oauthPrefix(); prefix != s.wiki.TablePrefix {
@@ -164,8 +172,8 @@ func (s *Store) Identity() string {
 	return id
 }
 
-// SharedUserIDs says whether the OAuth tables are in another database than the wiki's own, or under another prefix, so
-// that user ids are central ones.
+// SharedUserIDs reports whether the OAuth tables are in another database than
+// the wiki's own, or under another prefix, so that user ids are central ones.
 func (s *Store) SharedUserIDs() bool {
 	own, database := s.server(), s.wiki.Database
 	if database == "" {

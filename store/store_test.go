@@ -99,7 +99,8 @@ func open(t *testing.T, c store.Config) *store.Pool {
 	return pool
 }
 
-// TestIdentities has one pair of configurations per setting that changes what is found.
+// TestIdentities has one pair of configurations per setting that changes what
+// is found.
 func TestIdentities(t *testing.T) {
 	base := store.Config{Driver: "mysql", DSN: dsn}
 	wiki := store.Wiki{Release: validator.Release147}

@@ -30,7 +30,8 @@ const rollbackTimeout = time.Second
 // Rights are what an account needs, by table, as the list of a GRANT statement.
 type Rights map[string]string
 
-// Tx asks the statements of Read, or of the transaction of Transact, on the primary of the OAuth tables.
+// Tx asks the statements of Read, or of the transaction of Transact, on the
+// primary of the OAuth tables.
 type Tx struct {
 	ctx    context.Context //nolint:containedctx // a Tx lives as long as one call
 	view   *Store
@@ -115,7 +116,7 @@ func (s *Store) attempt(ctx context.Context, tx *Tx, do func(*Tx) error) (err er
 		if p.driver.Conflict(err) == LostRace {
 			return ErrAgain
 		}
-		err = p.judge(ctx, err, time.Since(start))
+		err = p.classify(ctx, err, time.Since(start))
 		return at(p.primary, &validator.StoreError{
 			Failure: validator.FailureOf(err),
 			Err:     fmt.Errorf("COMMIT failed, so it is not known whether the tables were changed: %w", err),
@@ -147,7 +148,7 @@ func (s *Store) begin(ctx context.Context, writes bool) (*sql.Conn, error) {
 		case p.driver.Conflict(err) == LostRace: // a file that another one writes
 			return nil, ErrAgain
 		case !errors.Is(err, driver.ErrBadConn) || attempt == 3:
-			return nil, at(p.primary, p.judge(ctx, err, time.Since(start)))
+			return nil, at(p.primary, p.classify(ctx, err, time.Since(start)))
 		}
 	}
 }
@@ -225,7 +226,7 @@ func (t *Tx) fill(text string, values []string) (string, []any) {
 		pairs = append(pairs, "$"+strconv.Itoa(i+1), e)
 	}
 	for _, table := range oauthTableNames {
-		pairs = append(pairs, "{"+table+"}", t.view.names[placeOAuth]+table+d.Quote())
+		pairs = append(pairs, "{"+table+"}", t.view.names[slotOAuth]+table+d.Quote())
 	}
 	return strings.NewReplacer(pairs...).Replace(text), args
 }
@@ -249,5 +250,5 @@ func (t *Tx) failed(err error, start time.Time) error {
 		err = t.view.schemaError(t.ctx, p, p.primary, t.conn, *missing, func(table string) string { return t.rights[table] })
 		return at(p.primary, &validator.StoreError{Failure: validator.TableFailure, Err: err})
 	}
-	return at(p.primary, p.judge(t.ctx, err, time.Since(start)))
+	return at(p.primary, p.classify(t.ctx, err, time.Since(start)))
 }

@@ -37,7 +37,7 @@ const emailColumn, realNameColumn = "user_email", "user_real_name"
 // firstProfileCell is behind the cells of all other rows of a user.
 const firstProfileCell = 6
 
-// profileColumns are the columns of the form's profile, or nil. Those that an
+// profileColumns are the columns of the kind's profile, or nil. Those that an
 // account may be without are last, so that any other one that is missing is the
 // one that the server names. They are below no column of another row, because
 // MySQL would fill those up to the length of a BINARY column.
@@ -74,11 +74,11 @@ func isTime(b sql.RawBytes) bool {
 	return ok && e != validator.Never
 }
 
-// named are the users of a name: of CentralAuth's table, where the form reads
-// that, or of the wiki's own.
-func (t tables) named() people {
-	p, name := people{of: t}, placeUserName.String()
-	if t.parts&centralTables != 0 {
+// named are the users of a name: of CentralAuth's table, where the statement
+// reads that, or of the wiki's own.
+func (t tables) named() userSource {
+	p, name := userSource{of: t}, slotUserName.String()
+	if t.tableSets&centralTables != 0 {
 		p = p.join(t.global("globaluser")+" n", t.dialect.Equal("n.gu_name", name))
 		p.id = "n.gu_id"
 		return p
@@ -136,15 +136,15 @@ func (s *Store) tellPublicOnly(missing error) {
 
 // readUser asks the servers of a user's tables, one after the other.
 func (s *Store) readUser(ctx context.Context, id uint64, name string, level profileLevel) (*validator.User, Profile, error) {
-	f := found{release: s.wiki.Release, central: s.wiki.Users == validator.CentralAuth, wiki: s.wiki.ID}
+	f := result{release: s.wiki.Release, central: s.wiki.Users == validator.CentralAuth, wiki: s.wiki.ID}
 	first := true
-	for _, st := range s.steps {
-		st.parts &^= oauthTables
-		if st.parts == 0 {
+	for _, st := range s.stages {
+		st.tableSets &^= oauthTables
+		if st.tableSets == 0 {
 			continue
 		}
 		q := s.userQuery(&st, id, name, &f, level)
-		q.form.byName = first && name != ""
+		q.kind.byName = first && name != ""
 		if !first && f.user.central.id == 0 {
 			break // nobody has the name, or the id
 		}
@@ -170,20 +170,20 @@ func (s *Store) readUser(ctx context.Context, id uint64, name string, level prof
 	return u, f.user.profile, nil
 }
 
-// userQuery prepares the step of a user alone.
-func (s *Store) userQuery(st *step, id uint64, name string, before *found, level profileLevel) *query {
+// userQuery prepares the stage of a user alone.
+func (s *Store) userQuery(st *stage, id uint64, name string, before *result, level profileLevel) *query {
 	q := &query{
-		store: s, step: st, key: validator.Key{Primary: true}, form: s.form(st.parts, validator.NoProtocol, 0),
+		store: s, stage: st, key: validator.Key{Primary: true}, kind: s.statementKind(st.tableSets, validator.NoProtocol, 0),
 		values: s.names, before: before,
 	}
-	q.form.user = true
-	if st.parts&wikiTables != 0 {
-		q.form.profile = level
+	q.kind.user = true
+	if st.tableSets&wikiTables != 0 {
+		q.kind.profile = level
 	}
-	q.values[placeUser], q.values[placeWikiID] = strconv.FormatUint(id, 10), s.wiki.ID
-	q.values[placeUserName] = clip(name, 255)
+	q.values[slotUser], q.values[slotWikiID] = idText(id), s.wiki.ID
+	q.values[slotUserName] = clip(name, 255)
 	if name == "" || before.user.central.id != 0 {
-		q.values[placeUserName] = before.user.central.name
+		q.values[slotUserName] = before.user.central.name
 	}
 	return q
 }

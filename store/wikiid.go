@@ -85,7 +85,7 @@ func (s *Store) compareID() {
 
 func (s *Store) wikisOfApps(ctx context.Context, on *server) (wikis []string, err error) {
 	rows, err := on.db.QueryContext(ctx, fmt.Sprintf("SELECT DISTINCT c.oarc_wiki FROM %soauth_registered_consumer%s c LIMIT %d",
-		s.names[placeOAuth], s.pool.dialect.Quote(), maxWikis))
+		s.names[slotOAuth], s.pool.dialect.Quote(), maxWikis))
 	if err != nil {
 		return nil, err
 	}

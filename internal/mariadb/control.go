@@ -18,7 +18,8 @@ func (s *Server) Stop(tb testing.TB) {
 	s.proc = nil
 }
 
-// Restart starts the stopped server again: same port, same data, counters at zero.
+// Restart starts the stopped server again: same port, same data, counters at
+// zero.
 func (s *Server) Restart(tb testing.TB) {
 	tb.Helper()
 	mariadbd, err := find("mariadbd")

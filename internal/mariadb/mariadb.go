@@ -2,7 +2,8 @@
 // in a temporary directory, on a socket and on a free loopback port, with TLS
 // by a certificate authority of its own.
 //
-// A package whose tests call Start has process.Main for its TestMain, so that the server never outlives them.
+// A package whose tests call Start has process.Main for its TestMain, so that
+// the server never outlives them.
 package mariadb
 
 import (
@@ -47,7 +48,8 @@ var shared struct {
 	err    error
 }
 
-// Start returns the server of this test process and starts it when it is asked for first.
+// Start returns the server of this test process and starts it when it is asked
+// for first.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
 	shared.mu.Lock()
@@ -209,10 +211,12 @@ func (s *Server) file(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *Server) certificates() process.Certificates { return process.Certificates(s.dir) }
 
-// CAFile returns the certificate of the authority that signed the server's and the client's certificates.
+// CAFile returns the certificate of the authority that signed the server's and
+// the client's certificates.
 func (s *Server) CAFile() string { return s.certificates().CAFile() }
 
-// ClientFiles returns a client's certificate and key, for users that REQUIRE X509.
+// ClientFiles returns a client's certificate and key, for users that REQUIRE
+// X509.
 func (s *Server) ClientFiles() (cert, key string) { return s.certificates().ClientFiles() }
 
 // TCPAddr is where the server listens: 127.0.0.1 and its port.

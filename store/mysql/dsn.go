@@ -8,16 +8,17 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// options are the options that a DSN may have. Any other is refused: some are unsafe, some would cost a round
-// trip for each connection, and the driver takes a word that it does not know for a variable of the server to
-// set.
+// options are the options that a DSN may have. Any other is refused: some are
+// unsafe, some would cost a round trip for each connection, and the driver
+// takes a word that it does not know for a variable of the server to set.
 var options = map[string]bool{
 	"allowNativePasswords": true, "checkConnLiveness": true, "compress": true, "connectionAttributes": true,
 	"interpolateParams": true, "loc": true, "parseTime": true, // without effect here, and common
 	"readTimeout": true, "timeout": true, "tls": true, "writeTimeout": true,
 }
 
-// unsafe says of options that can be switched off what is wrong with them when they are on.
+// unsafe says of options that can be switched off what is wrong with them when
+// they are on.
 var unsafe = map[string]string{
 	"allowAllFiles":            "a server could read this host's files",
 	"allowCleartextPasswords":  "it would show the password to whoever answers",
@@ -32,8 +33,8 @@ var useless = map[string]bool{
 	"rejectReadOnly": true, "serverPubKey": true, "strict": true, "timeTruncate": true,
 }
 
-// parseDSN reads a DSN of go-sql-driver/mysql. Errors name an option, and never quote the DSN: what a mistake
-// makes of one may be a part of the password.
+// parseDSN reads a DSN of go-sql-driver/mysql. Errors name an option, and never
+// quote the DSN: what a mistake makes of one may be a part of the password.
 func parseDSN(dsn string) (*mysql.Config, error) {
 	const form = "want user:password@tcp(host:port)/database, or unix(path) in place of tcp(host:port)"
 	_, query, _ := strings.Cut(dsn[strings.LastIndexByte(dsn, '/')+1:], "?") // the driver's own way to find them

@@ -1,4 +1,5 @@
-// Package mysql lets package store read MySQL and MariaDB. Importing it registers the driver "mysql".
+// Package mysql lets package store read MySQL and MariaDB. Importing it
+// registers the driver "mysql".
 package mysql
 
 import (
@@ -26,7 +27,8 @@ func (driver) Open(dsn string, tlsConfig *tls.Config) (store.Server, error) {
 	if tlsConfig != nil {
 		c.TLS = tlsConfig
 	}
-	// Bytes are what is compared and read, as MediaWiki does it. The handshake says so: no SET NAMES follows.
+	// Bytes are what is compared and read, as MediaWiki does it. The handshake
+	// says so: no SET NAMES follows.
 	c.Collation = "binary"
 	c.Logger = &mysql.NopLogger{} // its errors are returned too
 	connector, err := mysql.NewConnector(c)

@@ -1,5 +1,6 @@
-// Package sqlite lets package store read SQLite files. Importing it registers the driver "sqlite". The DSN is the
-// path of the file, which is opened for reading only.
+// Package sqlite lets package store read SQLite files. Importing it registers
+// the driver "sqlite". The DSN is the path of the file, which is opened for
+// reading only.
 package sqlite
 
 import (

@@ -23,12 +23,14 @@ type Backend struct {
 	Prefix      string
 	Apart       bool // the OAuth tables are in another database
 	CentralAuth bool // users are CentralAuth's, whose tables are in another database; with SQLite, in the same
-	// The wiki's own tables, and CentralAuth's, are on servers of their own: another user, who may read nothing else.
+	// The wiki's own tables, and CentralAuth's, are on servers of their own:
+	// another user, who may read nothing else.
 	WikiServer, CentralServer bool
 	OldUserTable              bool // users are in wikidb.OldUserTable
 }
 
-// Backends are all kinds. 1.41 and 1.42 are there for where they keep blocks, and which they count.
+// Backends are all kinds. 1.41 and 1.42 are there for where they keep blocks,
+// and which they count.
 var Backends = []Backend{
 	{Name: "MariaDB 1.39", Driver: wikidb.MySQL, Release: validator.Release139},
 	{Name: "MariaDB 1.47", Driver: wikidb.MySQL, Release: validator.Release147},
@@ -97,7 +99,7 @@ func (b Backend) Servers() int {
 	return n
 }
 
-// Missing says whether this kind of wiki lacks the table.
+// Missing reports whether this kind of wiki lacks the table.
 func (b Backend) Missing(table string) bool {
 	switch table {
 	case "globaluser", "localuser", "global_user_groups":
@@ -278,7 +280,8 @@ func (w Wiki) Insert(tb testing.TB, rows ...wikidb.Row) {
 	}
 }
 
-// Store opens a pool for each server by the wiki's Configs, and views the wiki through them.
+// Store opens a pool for each server by the wiki's Configs, and views the wiki
+// through them.
 func (w Wiki) Store(tb testing.TB) *store.Store {
 	tb.Helper()
 	open := func(c store.Config) *store.Pool {

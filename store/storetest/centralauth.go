@@ -55,7 +55,8 @@ func (b *builder) globalPeople() {
 	b.expectUser(c1, c2, own, u)
 }
 
-// globalGroups makes a user a member of global groups, which count where the account is attached.
+// globalGroups makes a user a member of global groups, which count where the
+// account is attached.
 func (b *builder) globalGroups(u *validator.User, count bool) {
 	end := func(e validator.Expiry) validator.Expiry {
 		if b.release < 38 {

@@ -11,14 +11,16 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// grantStatement reads a statement of docs/database.md, and the comment that says for which releases it is.
+// grantStatement reads a statement of docs/database.md, and the comment that
+// says for which releases it is.
 var grantStatement = regexp.MustCompile(`(?:-- ([^\n]*):\n)?GRANT SELECT(?: \(([^)]*)\))?\s+ON (\w+)\."?(\w+)"? TO (?:'(oauth_gateway)'@'10\.0\.0\.5'|oauth_gateway);`)
 
 // readerStatement is any statement for the account that reads.
 var readerStatement = regexp.MustCompile(`(?m)^GRANT SELECT[^;]* TO '?oauth_gateway\b`)
 
-// Columns are the columns that docs/database.md grants for the kind of wiki, by table; nil: the whole table.
-// Tables have the names that do not depend on the dialect.
+// Columns are the columns that docs/database.md grants for the kind of wiki, by
+// table; nil: the whole table. Tables have the names that do not depend on the
+// dialect.
 func Columns(tb testing.TB, b Backend) map[string][]string {
 	tb.Helper()
 	text, err := os.ReadFile(document(tb))

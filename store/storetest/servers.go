@@ -13,7 +13,8 @@ import (
 type server interface {
 	// create makes a database, or a schema of the name, which goes with the test.
 	create(tb testing.TB, schema string) (name string)
-	// root returns the name in database/sql and a DSN for the owner of the tables.
+	// root returns the name in database/sql and a DSN for the owner of the
+	// tables.
 	root(database string) (driver, dsn string)
 	// dsn returns a DSN, as a store takes it, of an account with Password.
 	dsn(user, database string) string

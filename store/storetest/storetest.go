@@ -1,6 +1,6 @@
-// Package storetest is what every store must pass, and every cache around one: Run looks up keys in wikis of all
-// kinds, with a user who has exactly the rights that docs/database.md names. Its caller's TestMain calls
-// process.Main.
+// Package storetest is what every store must pass, and every cache around one:
+// Run looks up keys in wikis of all kinds, with a user who has exactly the
+// rights that docs/database.md names. Its caller's TestMain calls process.Main.
 package storetest
 
 import (
@@ -18,10 +18,12 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// Wrap puts something around a store, such as a cache. The identity is the store's.
+// Wrap puts something around a store, such as a cache. The identity is the
+// store's.
 type Wrap func(next validator.Store, identity string) validator.Store
 
-// Run runs the suite on every backend, with what wrap puts around its store; nil: nothing.
+// Run runs the suite on every backend, with what wrap puts around its store;
+// nil: nothing.
 func Run(t *testing.T, wrap Wrap) {
 	for _, b := range Backends {
 		t.Run(b.Name, func(t *testing.T) {
@@ -123,8 +125,8 @@ func (b *builder) token(acceptance uint64, revoked int) wikidb.Token {
 	return t
 }
 
-// user adds a user of the wiki with rows of their own. With CentralAuth, the central id is another user's here, who is
-// all that they are not.
+// user adds a user of the wiki with rows of their own. With CentralAuth, the
+// central id is another user's here, who is all that they are not.
 func (b *builder) user(name string, rows ...wikidb.Row) *validator.User {
 	if !b.central {
 		id := b.id()

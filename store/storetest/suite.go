@@ -230,7 +230,8 @@ func (b *builder) brokenRows(tb testing.TB, alice uint64) {
 	}
 }
 
-// exactKeys looks up keys that something in between might change, fold or take for something else.
+// exactKeys looks up keys that something in between might change, fold or take
+// for something else.
 func (b *builder) exactKeys(alice uint64) {
 	keys := []string{
 		"abc", "ABC", "abc ", " abc", "abc\x00", "a\x00bc", "a'bc", "a''bc", `a"bc`, `a\bc`, `a\\bc`, "a%bc", "a_bc", "a?bc", "?1",

@@ -36,7 +36,8 @@ func WriterRights(tb testing.TB, b Backend) map[string][]string {
 	for _, s := range statements {
 		rights[s[2]] = append(rights[s[2]], SplitRights(s[1])...)
 	}
-	// What the page says in words: of other tables it reads what the gateway reads.
+	// What the page says in words: of other tables it reads what the gateway
+	// reads.
 	for table, columns := range Columns(tb, b) {
 		if table == "user" || strings.HasPrefix(table, "oauth") {
 			continue
