@@ -178,7 +178,7 @@ func TestStrangersAreServed(t *testing.T) {
 	}
 }
 
-// TestStrangersWithoutKnownConsumers: nobody needs the places that would stay
+// TestStrangersWithoutKnownConsumers has no lookup for which places would stay
 // empty.
 func TestStrangersWithoutKnownConsumers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

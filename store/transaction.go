@@ -162,8 +162,8 @@ func rollback(ctx context.Context, conn *sql.Conn) {
 	}
 }
 
-// discard closes the connection instead of giving it back: nobody else may find
-// a transaction on it.
+// discard closes the connection instead of giving it back, because no other
+// lookup may find a transaction on it.
 func discard(conn *sql.Conn) {
 	_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the error is what closes it
 }

@@ -146,7 +146,7 @@ func (s *Store) readUser(ctx context.Context, id uint64, name string, level prof
 		q := s.userQuery(&st, id, name, &f, level)
 		q.kind.byName = first && name != ""
 		if !first && f.user.central.id == 0 {
-			break // nobody has the name, or the id
+			break // no user has the name, or the id
 		}
 		first = false
 		var err error

@@ -42,7 +42,7 @@ const (
 
 // pending are directories that are yet to be rewritten. One that satisfies the
 // rules must leave the list.
-var pending = []string{"store", "store/storetest"}
+var pending []string
 
 // directory is what was found in one directory.
 type directory struct {
