@@ -164,9 +164,10 @@ func TestConsentPage(t *testing.T) {
 // The answer to HEAD is that to GET without its body.
 func TestHead(t *testing.T) {
 	s := newShell(t, "")
-	for _, target := range []string{"/oauth/verified?oauth_verifier=a&oauth_token=b", "/oauth2/x", "/oauth2/resource/x", "/oauth/initiate"} {
+	for _, target := range []string{"/oauth/verified?oauth_verifier=a&oauth_token=b", "/w/rest.php/oauth2/x", "/oauth2/resource/x", "/oauth/initiate"} {
 		get, head := s.get(t, target, "Alice"), s.send(t, httptest.NewRequest(http.MethodHead, target, nil), "Alice")
-		if get.Code != head.Code || head.Body.Len() > 0 || get.Header().Get("Content-Type") != head.Header().Get("Content-Type") {
+		if get.Code != head.Code || head.Body.Len() > 0 || get.Header().Get("Content-Type") != head.Header().Get("Content-Type") ||
+			get.Header().Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %d %v, and %d %v %s", target, get.Code, get.Header(), head.Code, head.Header(), head.Body)
 		}
 	}

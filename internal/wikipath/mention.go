@@ -1,6 +1,7 @@
 package wikipath
 
 import (
+	"net/http"
 	"path"
 	"strings"
 )
@@ -17,7 +18,7 @@ func (w *Wiki) Mentions(r *Request) bool {
 	if isBelow(clean, w.rest) || w.titleIn(raw) || w.titleIn(clean) || w.titleAmong(query) {
 		return true
 	}
-	if r.Method != "POST" || r.Form == nil || !isPlainForm(r.Header) || !w.takesTitles(clean) {
+	if r.Method != http.MethodPost || r.Form == nil || !isPlainForm(r.Header) || !w.takesTitles(clean) {
 		return false
 	}
 	form, err := r.Form(MaxForm)
