@@ -19,6 +19,8 @@ type responder struct {
 	paths *paths
 	// login is where a user signs in, or empty.
 	login string
+	// wikiLogin is true if users sign in at the wiki's own Special:UserLogin.
+	wikiLogin bool
 }
 
 // write writes an answer. A user who must sign in first is sent to do so, where
@@ -29,7 +31,7 @@ func (p *responder) write(w http.ResponseWriter, r *http.Request, a *authserver.
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Add("Vary", "Authorization")
 	switch {
-	case a.Login != nil && p.login != "":
+	case a.Login != nil && (p.login != "" || p.wikiLogin):
 		h.Add("Vary", "Cookie")
 		h.Set("Location", p.signIn(a.Login))
 		w.WriteHeader(redirectStatus(r))
@@ -82,6 +84,9 @@ func redirectStatus(r *http.Request) int {
 // signIn returns the address where a user signs in. The page to come back to is
 // made of the parameters that were read, so that it is always one of ours.
 func (p *responder) signIn(l *authserver.Login) string {
+	if p.wikiLogin {
+		return p.paths.wikiLogin(l.Endpoint, l.Fields)
+	}
 	back := p.paths.address(l.Endpoint, l.Fields)
 	return strings.ReplaceAll(p.login, returnPlaceholder, url.QueryEscape(back))
 }

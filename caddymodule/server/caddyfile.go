@@ -53,6 +53,10 @@ import (
 //	    session caddy {
 //	        name <placeholder of the request>
 //	        id   <placeholder of the request>
+//	    } | mediawiki <url> {
+//	        host    <name>
+//	        ca      <PEM or path>
+//	        timeout <duration>
 //	    }
 //	    login <url>
 //	    wiki_api <url> {
@@ -81,8 +85,8 @@ import (
 //
 // store, wiki, mediawiki, secret_key, writer and session are required. A
 // subdirective that oauth has too, and that the site leaves out, is taken, whole,
-// from the global option. Only consumer and grant may be repeated. messages, state
-// redis and session mediawiki are not built yet.
+// from the global option. Only consumer and grant may be repeated. messages and
+// state redis are not built yet.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	var mistakes []error

@@ -110,12 +110,23 @@ func (h *Handler) readSession(line *caddyfile.Dispenser) error {
 	if err := sessionWords.Check(s.Kind); err != nil {
 		return line.WrapErr(err)
 	}
-	err := errors.Join(grammar.NoMoreArgs(line), grammar.ReadBlock(line, map[string]grammar.Subdirective{
+	words := map[string]grammar.Subdirective{
 		"name": grammar.Text(&s.Name, nil),
 		"id":   grammar.Text(&s.ID, nil),
-	}))
-	if err == nil {
-		err = grammar.Wrap(line, s.check())
+	}
+	if s.Kind == sessionMediaWiki {
+		if line.NextArg() {
+			s.URL = line.Val()
+		}
+		words = map[string]grammar.Subdirective{
+			"host":    grammar.Text(&s.Host, nil),
+			"ca":      grammar.Text(&s.CA, nil),
+			"timeout": grammar.Duration(&s.Timeout),
+		}
+	}
+	err := errors.Join(grammar.NoMoreArgs(line), grammar.ReadBlock(line, words))
+	if err == nil || s.Kind == sessionMediaWiki {
+		err = errors.Join(err, grammar.Wrap(line, s.check()))
 	}
 	return err
 }

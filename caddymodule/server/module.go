@@ -105,7 +105,8 @@ type Handler struct {
 	Session *Session `json:"session,omitempty"`
 
 	// Where a user signs in: a URL, or a path of this site. `{return}` in it stands for the page to come back to,
-	// percent-encoded. Without it, a user who is not signed in gets a page that says so, with status 401.
+	// percent-encoded. Default: with `session mediawiki` and `endpoints mediawiki`, the wiki's own Special:UserLogin, which
+	// leads back; otherwise a user who is not signed in gets a page that says so, with status 401.
 	Login string `json:"login,omitempty"`
 
 	// Where the wiki tells public data of users that its tables do not hold: rights, implicit groups and the count of
@@ -186,7 +187,8 @@ type Endpoints struct {
 
 // Session says how it is known who is at the browser.
 type Session struct {
-	// `caddy`: an authentication handler that ran before this one has set placeholders of the request.
+	// `caddy`: an authentication handler that ran before this one has set placeholders of the request. `mediawiki`: the
+	// wiki is asked, with the cookies, the user agent and the address of the browser. Required.
 	Kind string `json:"kind,omitempty"`
 
 	// For `caddy`: the placeholder that holds the user's name on the wiki, such as `{http.auth.user.id}`. If it is unset or
@@ -196,6 +198,20 @@ type Session struct {
 	// For `caddy`: the placeholder that holds the user's central id, if there is one. A user whose id is another in the
 	// wiki's tables is refused.
 	ID string `json:"id,omitempty"`
+
+	// For `mediawiki`: the URL of the wiki's api.php: https, or http on loopback. Name and id of the user who is signed in
+	// there must be those of the wiki's tables. Required.
+	URL string `json:"url,omitempty"`
+
+	// For `mediawiki`: the host that is asked for there. Default: the URL's, and in a farm that of the wiki's base_url.
+	Host string `json:"host,omitempty"`
+
+	// For `mediawiki`: the certificates that sign the server's, as PEM or the path of a PEM file. Default: the system's.
+	CA string `json:"ca,omitempty"`
+
+	// For `mediawiki`: how long an answer may take, 100ms to 30s. Without one the user gets a page with status 503.
+	// Default: 2s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
 }
 
 // WikiAPI is the wiki's api.php.

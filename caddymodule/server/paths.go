@@ -33,6 +33,13 @@ var oauth2Paths = map[string]authserver.Endpoint{
 	"apps":             authserver.Apps,
 }
 
+// titles are the subpages of Special:OAuth that a user comes back to from the
+// wiki's own login, because it returns to titles alone.
+var titles = map[string]authserver.Endpoint{
+	"authorize2": authserver.Authorize2,
+	"apps":       authserver.Apps,
+}
+
 const (
 	plainOAuth1 = "/oauth/"
 	plainOAuth2 = "/oauth2/"
@@ -43,8 +50,8 @@ const (
 type paths struct {
 	plain bool
 	wiki  *wikipath.Wiki // nil: no endpoints of MediaWiki's
-	// script is $wgScriptPath of our own pages, without a slash at its end. It is
-	// used only if wikiFirst is true.
+	// script is $wgScriptPath, without a slash at its end. It is used only if wiki
+	// is not nil.
 	script    string
 	wikiFirst bool
 	// base is scheme, host and path that stand before each path.
@@ -119,6 +126,9 @@ func (p *paths) findWiki(r *wikipath.Request) (match, bool) {
 		}
 		return findOAuth2(e.Name), true
 	default:
+		if endpoint, known := titles[e.Name]; known {
+			return match{endpoint: endpoint}, true
+		}
 		endpoint, known := oauth1Pages[e.Name]
 		if !known {
 			endpoint = authserver.UnknownPage
@@ -159,19 +169,42 @@ func wikiRequest(w http.ResponseWriter, r *http.Request, method, target string) 
 
 // address returns the address of a page of ours.
 func (p *paths) address(e authserver.Endpoint, fields []authserver.Field) string {
-	path := p.path(e)
+	path, query := p.path(e), encode(fields)
+	switch {
+	case query == "":
+		return p.base + path
+	case strings.Contains(path, "?"):
+		return p.base + path + "&" + query
+	default:
+		return p.base + path + "?" + query
+	}
+}
+
+// encode writes fields as a query, in their order.
+func encode(fields []authserver.Field) string {
 	query := make([]string, len(fields))
 	for i, f := range fields {
 		query[i] = url.QueryEscape(f.Name) + "=" + url.QueryEscape(f.Value)
 	}
-	switch {
-	case len(query) == 0:
-		return p.base + path
-	case strings.Contains(path, "?"):
-		return p.base + path + "&" + strings.Join(query, "&")
-	default:
-		return p.base + path + "?" + strings.Join(query, "&")
+	return strings.Join(query, "&")
+}
+
+// wikiLogin returns the address of the wiki's own login, which leads back to a page
+// of ours by its title.
+func (p *paths) wikiLogin(e authserver.Endpoint, fields []authserver.Field) string {
+	page := "apps"
+	for _, pages := range []map[string]authserver.Endpoint{oauth1Pages, titles} {
+		for name, endpoint := range pages {
+			if endpoint == e {
+				page = name
+			}
+		}
 	}
+	login := p.base + p.script + "/index.php?title=Special:UserLogin&returnto=" + url.QueryEscape("Special:OAuth/"+page)
+	if query := encode(fields); query != "" {
+		login += "&returntoquery=" + url.QueryEscape(query)
+	}
+	return login
 }
 
 // path returns the path of an endpoint, in the first kind of endpoints that is

@@ -114,6 +114,9 @@ func TestNoSecondIssuer(t *testing.T) {
 		{"POST", "/w/index.php?title=Special:OAuth/token", "application/json", `{"title":"x"}`, "token"},
 		{"PUT", "/w/index.php?title=Special:OAuth/token", formType, "title=Main_Page", "token"},
 
+		{"GET", "/wiki/Special:OAuth/authorize2", "", "", "oauth2_authorize"},
+		{"GET", "/wiki/Special:OAuth/apps", "", "", "apps"},
+
 		{"GET", "/", "", "", "next"},
 		{"GET", "/wiki/Main_Page", "", "", "next"},
 		{"GET", "/wiki/Special:OAuthListConsumers", "", "", "next"},

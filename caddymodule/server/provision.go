@@ -93,7 +93,7 @@ func (h *Handler) open() (_ *lease, err error) {
 	}
 	var public authserver.PublicUsers
 	if s.api != nil {
-		l.api = newWikiAPI(s.api.URL, s.api.Host)
+		l.api = newWikiAPI(s.api.URL, s.api.Host, nil, wikiTimeout)
 		public = l.api
 	}
 	for id, c := range s.issuing {
@@ -103,7 +103,7 @@ func (h *Handler) open() (_ *lease, err error) {
 			tables = authserver.Configured(tables, s.consumers)
 		}
 		l.servers[id], err = authserver.New(c, authserver.Parts{
-			Tables: tables, State: state, Nonces: w.Nonces, Verifier: w.Verifier, Sessions: s.sessions, Public: public,
+			Tables: tables, State: state, Nonces: w.Nonces, Verifier: w.Verifier, Sessions: s.sessions[id], Public: public,
 			Marks: marks{},
 		})
 		if err != nil {
@@ -132,6 +132,11 @@ func (h *Handler) Cleanup() error {
 			l.api.close()
 		}
 		l.Release()
+	}
+	for _, sessions := range h.cfg.sessions {
+		if s, ok := sessions.(mediaWikiSessions); ok {
+			s.api.close()
+		}
 	}
 	return nil
 }

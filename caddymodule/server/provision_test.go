@@ -41,6 +41,16 @@ func settled(t *testing.T, change func(*Handler)) *Handler {
 	return h
 }
 
+const apiURL = "https://wiki.example/w/api.php"
+
+func wikiSession(address string) *Session { return &Session{Kind: sessionMediaWiki, URL: address} }
+
+// farm makes the configuration one of two wikis whose sessions are MediaWiki's.
+func farm(h *Handler) {
+	h.Wiki, h.BaseURL, h.Session = "{http.request.host}", "", wikiSession("https://127.0.0.1/w/api.php")
+	h.Wikis = map[string]config.Wiki{"dewiki": {BaseURL: "https://de.example"}, "enwiki": {BaseURL: "https://en.example"}}
+}
+
 // Each mistake that is found behind the text of a directive is named, and none
 // quotes a secret.
 func TestMistakes(t *testing.T) {
@@ -62,7 +72,20 @@ func TestMistakes(t *testing.T) {
 		"writer: ":                                              func(h *Handler) { h.Writer.DSN = "hunter2:hunter2" },
 		"oauth_server needs session":                            func(h *Handler) { h.Session = nil },
 		"oauth_server needs writer":                             func(h *Handler) { h.Writer = nil },
-		"session mediawiki is not built yet":                    func(h *Handler) { h.Session = &Session{Kind: "mediawiki"} },
+		"session mediawiki: URL missing":                        func(h *Handler) { h.Session = &Session{Kind: "mediawiki"} },
+		"session mediawiki: not safe on the way":                func(h *Handler) { h.Session = wikiSession("http://wiki.example/hunter2") },
+		"session mediawiki: not the address of an API":          func(h *Handler) { h.Session = wikiSession("https://a:hunter2@wiki.example/") },
+		"session mediawiki takes no name and no id":             func(h *Handler) { h.Session.Kind, h.Session.URL = "mediawiki", apiURL },
+		"session mediawiki: ca has no effect over http":         func(h *Handler) { h.Session = wikiSession("http://[::1]/"); h.Session.CA = "/hunter2" },
+		"session mediawiki: ca: the file cannot be read":        func(h *Handler) { h.Session = wikiSession(apiURL); h.Session.CA = "/hunter2" },
+		"session mediawiki: ca: no certificate in PEM":          func(h *Handler) { h.Session = wikiSession(apiURL); h.Session.CA = "-----BEGIN hunter2" },
+		"session mediawiki: timeout: 1m0s is not within":        func(h *Handler) { h.Session = wikiSession(apiURL); h.Session.Timeout = caddy.Duration(time.Minute) },
+		"session mediawiki: timeout: -1s is not within":         func(h *Handler) { h.Session = wikiSession(apiURL); h.Session.Timeout = caddy.Duration(-time.Second) },
+		"host: the value given is not a host":                   func(h *Handler) { h.Session = wikiSession(apiURL); h.Session.Host = "a/b" },
+		"session mediawiki: placeholder {env.NO_SUCH}":          func(h *Handler) { h.Session = wikiSession("{env.NO_SUCH}") },
+		"session mediawiki: host: in a farm":                    func(h *Handler) { farm(h); h.Session.Host = "wiki.example" },
+		"session caddy takes no URL":                            func(h *Handler) { h.Session.URL = apiURL },
+		"session: unknown value":                                func(h *Handler) { h.Session.Kind = "other" },
 		"session caddy: name: not a placeholder":                func(h *Handler) { h.Session.Name = "Alice" },
 		"session caddy: id: {env.…} is the same for every":      func(h *Handler) { h.Session.ID = "{env.ID}" },
 		"state redis is not built yet":                          func(h *Handler) { h.State = &State{Backend: "redis"} },

@@ -22,9 +22,9 @@ type settings struct {
 	peerMayBeClient bool
 	writer          store.Config
 	stateSize       int64
-	sessions        authserver.Sessions
-	api             *WikiAPI              // nil: off
-	consumers       []authserver.Consumer // those that are kept in configuration
+	sessions        map[string]authserver.Sessions // by wiki id
+	api             *WikiAPI                       // nil: off
+	consumers       []authserver.Consumer          // those that are kept in configuration
 	paths           *paths
 	issuing         map[string]authserver.Config // by wiki id
 	// responders are by wiki id. A wiki that is not configured has none, and needs
@@ -52,7 +52,7 @@ func (h *Handler) resolve() (settings, error) {
 	s.paths = r.paths(h.Endpoints)
 	s.writer = r.writer(&s, h.Writer)
 	s.stateSize = r.state(h.State)
-	s.sessions = r.sessions(h.Session)
+	s.sessions = r.sessions(h.Session, &s)
 	s.api = r.publicAPI(h.WikiAPI)
 	s.consumers = r.configured(h.Consumers, s.site.Consumers)
 	common := r.common(h, &s)
@@ -66,6 +66,7 @@ func (h *Handler) resolve() (settings, error) {
 		s.issuing[w.Tables.ID] = c
 		s.responders[w.Tables.ID] = &responder{
 			site: pages.Site{Wiki: hostOf(c.Issuer), Apps: p.address(authserver.Apps, nil)}, paths: &p, login: login,
+			wikiLogin: h.Session != nil && h.Session.Kind == sessionMediaWiki && login == "" && p.wiki != nil,
 		}
 	}
 	return s, r.Err()

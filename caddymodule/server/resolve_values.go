@@ -207,18 +207,6 @@ func (r resolver) state(from *State) int64 {
 	return r.Memory("state size", s.Size, defaultStateSize)
 }
 
-func (r resolver) sessions(from *Session) authserver.Sessions {
-	if from == nil {
-		return nil // missing, and said so
-	}
-	if err := sessionWords.Check(from.Kind); err != nil {
-		r.Check(err)
-		return nil
-	}
-	r.Check(from.check())
-	return caddySessions{from.Name, from.ID}
-}
-
 func (r resolver) publicAPI(from *WikiAPI) *WikiAPI {
 	if from == nil {
 		return nil

@@ -60,7 +60,7 @@ func TestMediaWikiSession(t *testing.T) {
 				_, _ = w.Write([]byte(tt.answer))
 			}))
 			defer wiki.Close()
-			s := mediaWikiSessions{newWikiAPI(wiki.URL+"/w/api.php", ""), tt.source}
+			s := mediaWikiSessions{newWikiAPI(wiki.URL+"/w/api.php", "", nil, wikiTimeout), tt.source}
 			v, err := s.Visitor(browserRequest(t, "a=1", "b=2"))
 			switch {
 			case tt.fails != "":
@@ -87,7 +87,7 @@ func TestMediaWikiSession(t *testing.T) {
 
 // A browser without cookies has no session; the wiki is not asked.
 func TestNoCookiesNoSession(t *testing.T) {
-	s := mediaWikiSessions{newWikiAPI("http://127.0.0.1:1/w/api.php", ""), "local"}
+	s := mediaWikiSessions{newWikiAPI("http://127.0.0.1:1/w/api.php", "", nil, wikiTimeout), "local"}
 	if v, err := s.Visitor(browserRequest(t)); v != nil || err != nil {
 		t.Errorf("%v, %v", v, err)
 	}

@@ -3,10 +3,12 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -42,17 +44,22 @@ type knownUser struct {
 	until time.Time
 }
 
-// newWikiAPI returns what asks an address that checkAPI accepts.
-func newWikiAPI(address, host string) *wikiAPI {
+// newWikiAPI returns what asks an address that checkAPI accepts. Roots are the
+// authorities that the server's certificate may be of, or nil for the system's.
+func newWikiAPI(address, host string, roots *x509.CertPool, timeout time.Duration) *wikiAPI {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]") // without a port
+	}
 	t := &http.Transport{
 		MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: wikiMaxAnswer,
-		TLSClientConfig: &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12},
+		TLSClientConfig: &tls.Config{ServerName: name, RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}
 	return &wikiAPI{
 		url: address, host: host, now: time.Now, known: map[string]knownUser{},
 		client: &http.Client{
 			Transport:     t,
-			Timeout:       wikiTimeout,
+			Timeout:       timeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}

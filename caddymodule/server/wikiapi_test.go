@@ -20,7 +20,7 @@ func api(t *testing.T, host string, answer http.HandlerFunc) *wikiAPI {
 	t.Helper()
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
-	a := newWikiAPI(server.URL+"/w/api.php", host)
+	a := newWikiAPI(server.URL+"/w/api.php", host, nil, wikiTimeout)
 	t.Cleanup(a.close)
 	return a
 }
@@ -91,7 +91,7 @@ func TestWikiAPIErrors(t *testing.T) {
 			}
 		})
 	}
-	a := newWikiAPI("http://127.0.0.1:1/w/api.php", "")
+	a := newWikiAPI("http://127.0.0.1:1/w/api.php", "", nil, wikiTimeout)
 	if _, err := a.PublicUser(t.Context(), "Alice"); err == nil || strings.Contains(err.Error(), "ususers") {
 		t.Errorf("nobody listens: %v", err)
 	}
@@ -101,7 +101,7 @@ func TestWikiAPIErrors(t *testing.T) {
 }
 
 func TestWikiAPIIsBounded(t *testing.T) {
-	a := newWikiAPI("http://127.0.0.1:1/", "")
+	a := newWikiAPI("http://127.0.0.1:1/", "", nil, wikiTimeout)
 	for i := range wikiMaxKept + 5 {
 		a.keep(fmt.Sprint(i), readUserOrFail(t))
 	}

@@ -21,6 +21,9 @@ const (
 	kindMediaWiki = "mediawiki"
 	kindPlain     = "plain"
 
+	sessionCaddy     = "caddy"
+	sessionMediaWiki = "mediawiki"
+
 	infinity = "infinity"
 	on       = "on"
 	off      = "off"
@@ -29,7 +32,7 @@ const (
 var (
 	protocolWords  = grammar.Words{Setting: "protocols", Built: []string{protocol1, protocol2}}
 	endpointWords  = grammar.Words{Setting: "endpoints", Built: []string{kindMediaWiki, kindPlain}}
-	sessionWords   = grammar.Words{Setting: "session", Built: []string{"caddy"}, Later: []string{"mediawiki"}, Unquoted: true}
+	sessionWords   = grammar.Words{Setting: "session", Built: []string{sessionCaddy, sessionMediaWiki}, Unquoted: true}
 	stateWords     = grammar.Words{Setting: "state", Built: []string{"memory"}, Later: []string{"redis"}, Unquoted: true}
 	pkceWords      = grammar.Words{Setting: "require_pkce", Built: []string{"public", "all", off}}
 	loopbackWords  = grammar.Words{Setting: "loopback_port", Built: []string{on, off}}
@@ -117,6 +120,12 @@ func checkGrantName(name string) error {
 
 // check reports what is wrong with a session.
 func (s *Session) check() error {
+	if s.Kind == sessionMediaWiki {
+		return s.checkMediaWiki()
+	}
+	if s.URL != "" || s.Host != "" || s.CA != "" || s.Timeout != 0 {
+		return errors.New("session caddy takes no URL, host, ca or timeout: they are those of session mediawiki")
+	}
 	if s.Name == "" {
 		return errors.New("session caddy: name is missing: write the placeholder that holds the user's name, such as {http.auth.user.id}")
 	}
