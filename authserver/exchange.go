@@ -267,8 +267,8 @@ func (s *Server) accessToken(ctx context.Context, r Request) Answer {
 	// hurry, so they are noted before anything is waited for. A later one is a
 	// replay, and ends the whole authorization.
 	if grantType == grantCode && s.sealer.open(sealCode, form["code"], &x.code) == nil {
-		x.flight = s.codes.enter(x.code.JTI)
-		defer s.codes.leave(x.code.JTI, x.flight)
+		x.flight = exchanges.enter(x.code.JTI)
+		defer exchanges.leave(x.code.JTI, x.flight)
 	}
 	credentials, refusal := readClient(r.HTTP.Header, form)
 	if refusal != nil {

@@ -2,6 +2,10 @@ package authserver
 
 import "sync"
 
+// exchanges are those of the process: the same code may be sent to two of its
+// sites, or to two of its configurations during a reload.
+var exchanges inflight
+
 // inflight knows which codes are being exchanged. It holds one entry for each code
 // that a request is at hand for, and so is bounded by the requests at hand.
 type inflight struct {

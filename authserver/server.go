@@ -140,7 +140,6 @@ type Server struct {
 	now      func() time.Time
 	sealer   *sealer
 	csrf     []byte
-	codes    inflight
 	// crossOrigin refuses forms that other sites send.
 	crossOrigin *http.CrossOriginProtection
 }

@@ -41,6 +41,7 @@ route {
 		lifetimes {
 			refresh_token 1h
 		}
+		import {$OWN}
 	}
 	oauth {
 		import settings
@@ -53,9 +54,10 @@ route {
 type issuer struct {
 	*harness.Gateway
 	app1, app2 wikidb.Consumer
+	own        string // a file of lines of oauth_server alone
 }
 
-func newIssuer(t *testing.T) *issuer {
+func newIssuer(t *testing.T, own ...string) *issuer {
 	t.Helper()
 	w := harness.NewWiki(t, validator.Release139)
 	dir := t.TempDir()
@@ -68,7 +70,9 @@ func newIssuer(t *testing.T) *issuer {
 	}
 	key := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(w.IssuerKey)})
 	lines := "writer {file." + file("writer", w.Writer(t).DSN) + "}\nprivate_key " + file("key.pem", string(key))
-	i := &issuer{Gateway: harness.New(t, harness.Options{Wiki: w, Site: strings.ReplaceAll(issuingSite, "{$WRITER}", lines)})}
+	i := &issuer{own: file("own", strings.Join(own, "\n")+"\n")}
+	site := strings.NewReplacer("{$WRITER}", lines, "{$OWN}", i.own).Replace(issuingSite)
+	i.Gateway = harness.New(t, harness.Options{Wiki: w, Site: site})
 	owner := wikidb.User{ID: 99, Name: "Owner"}
 	w.Insert(t, owner)
 	i.app1, i.app2 = w.HMAC.Consumer, w.OAuth2.Consumer
@@ -176,18 +180,32 @@ type tokens struct {
 }
 
 // token sends a form to the token endpoint, with the app's own HTTP Basic.
-func (i *issuer) token(t *testing.T, path string, pairs ...string) (out tokens) {
+func (i *issuer) token(t *testing.T, path string, pairs ...string) tokens {
+	t.Helper()
+	return i.exchange(t, path, basic(i.app2.Key, i.secret(i.app2)), pairs...)
+}
+
+// exchange sends a form to the token endpoint.
+func (i *issuer) exchange(t *testing.T, path, authorization string, pairs ...string) (out tokens) {
+	t.Helper()
+	a := i.Do(t, i.tokenRequest(t, path, authorization, pairs...))
+	if err := json.Unmarshal(a.Body, &out); err != nil {
+		t.Fatalf("%d %s: %v", a.Status, a.Body, err)
+	}
+	return out
+}
+
+func (i *issuer) tokenRequest(t *testing.T, path, authorization string, pairs ...string) *http.Request {
 	t.Helper()
 	form := url.Values{}
 	for n := 0; n < len(pairs); n += 2 {
 		form.Set(pairs[n], pairs[n+1])
 	}
-	a := i.Do(t, i.Request(t, http.MethodPost, i.URL(path+"access_token"), form.Encode(),
-		"Content-Type", "application/x-www-form-urlencoded", "Authorization", basic(i.app2.Key, i.secret(i.app2))))
-	if err := json.Unmarshal(a.Body, &out); err != nil {
-		t.Fatalf("%d %s: %v", a.Status, a.Body, err)
+	r := i.Request(t, http.MethodPost, i.URL(path+"access_token"), form.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
 	}
-	return out
+	return r
 }
 
 // The flows of OAuth 2, at both kinds of paths.

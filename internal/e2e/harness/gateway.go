@@ -93,6 +93,19 @@ func (g *Gateway) Load(tb testing.TB, settings ...string) error {
 	return load(g.caddyfile(tb, settings...))
 }
 
+// Restart stops Caddy and starts it with the same configuration. What only the
+// process knew is lost, as in a new process.
+func (g *Gateway) Restart(tb testing.TB, settings ...string) {
+	tb.Helper()
+	g.Client.CloseIdleConnections()
+	if err := caddy.Stop(); err != nil {
+		tb.Fatal(err)
+	}
+	if err := g.Load(tb, settings...); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 func load(caddyfile string) error {
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
