@@ -46,7 +46,7 @@ func isWebScheme(scheme string) bool {
 // isScheme reports whether a text is a scheme (RFC 3986 section 3.1).
 func isScheme(s string) bool {
 	return s != "" && (s[0]|0x20) >= 'a' && (s[0]|0x20) <= 'z' && !strings.ContainsFunc(s, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("+-.", r))
+		return !isAlphanumeric(r) && !strings.ContainsRune("+-.", r)
 	})
 }
 

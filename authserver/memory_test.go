@@ -14,9 +14,9 @@ type memoryScene struct {
 	clock time.Time
 }
 
-func newMemoryScene(size int64) *memoryScene {
+func newMemoryScene() *memoryScene {
 	s := &memoryScene{clock: time.Unix(1_800_000_000, 0)}
-	s.Memory = NewMemory(size, func() time.Time { return s.clock })
+	s.Memory = NewMemory(1<<20, func() time.Time { return s.clock })
 	return s
 }
 
@@ -35,7 +35,7 @@ func wantError(t testing.TB, got, want error) {
 }
 
 func TestMemoryLife(t *testing.T) {
-	s, ctx := newMemoryScene(1<<20), t.Context()
+	s, ctx := newMemoryScene(), t.Context()
 	if err := s.create(t, "k", "app", 1); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestMemoryLife(t *testing.T) {
 }
 
 func TestTenWrongVerifiers(t *testing.T) {
-	s, ctx := newMemoryScene(1<<20), t.Context()
+	s, ctx := newMemoryScene(), t.Context()
 	wantError(t, s.create(t, "k", "app", 1), nil)
 	wantError(t, s.Claim(ctx, "k", 7), nil)
 	wantError(t, s.Approve(ctx, "k", RequestApproval{UserID: 7, Verifier: "v", Expires: s.clock.Add(time.Minute)}), nil)
@@ -81,7 +81,7 @@ func TestTenWrongVerifiers(t *testing.T) {
 }
 
 func TestOneExchangeOfMany(t *testing.T) {
-	s, ctx := newMemoryScene(1<<20), t.Context()
+	s, ctx := newMemoryScene(), t.Context()
 	wantError(t, s.create(t, "k", "app", 1), nil)
 	wantError(t, s.Claim(ctx, "k", 7), nil)
 	wantError(t, s.Approve(ctx, "k", RequestApproval{UserID: 7, Verifier: "v", Expires: s.clock.Add(time.Minute)}), nil)
@@ -107,7 +107,7 @@ func TestMemoryShares(t *testing.T) {
 		"one owner": func(i int) (string, uint64) { return fmt.Sprint("app", i), 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newMemoryScene(1 << 20)
+			s := newMemoryScene()
 			full := false
 			for i := range 1000 {
 				app, owner := holder(i)
@@ -127,9 +127,9 @@ func TestMemoryShares(t *testing.T) {
 
 // Any number of greedy apps leaves room for apps that hold few.
 func TestMemoryReserve(t *testing.T) {
-	s := newMemoryScene(1 << 20)
+	s := newMemoryScene()
 	for i := range 20_000 {
-		_ = s.create(t, fmt.Sprint(i), fmt.Sprint("greedy", i%12), uint64(100+i%12)) //nolint:gosec // small
+		_ = s.create(t, fmt.Sprint(i), fmt.Sprint("greedy", i%12), uint64(100+i%12))
 	}
 	for i := range few {
 		wantError(t, s.create(t, fmt.Sprint("new", i), "newcomer", 2), nil)

@@ -2,7 +2,7 @@ package authserver
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // what OAuth 1.0a has
+	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
 	"net/http"

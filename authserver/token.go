@@ -240,7 +240,7 @@ func distinct(names []string) []string {
 // unreserved characters (RFC 7636 section 4.1).
 func isPKCE(s string) bool {
 	return len(s) >= 43 && len(s) <= 128 && !strings.ContainsFunc(s, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~", r))
+		return !isAlphanumeric(r) && !strings.ContainsRune("-._~", r)
 	})
 }
 
@@ -251,4 +251,8 @@ func challengeOf(verifier string, plain bool) string {
 	}
 	sum := sha256.Sum256([]byte(verifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func isAlphanumeric(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
-	"github.com/caddy-mwoauth/caddy-mwoauth/cache"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/pools"
 )
 
@@ -12,9 +11,9 @@ type marks struct{}
 
 // Changed implements [authserver.Marks].
 func (marks) Changed(changes ...authserver.Change) {
-	out := make([]cache.Change, len(changes))
+	out := make([]pools.Change, len(changes))
 	for i, c := range changes {
-		out[i] = cache.Change{Consumer: c.ConsumerKey, Token: c.Token}
+		out[i] = pools.Change{Consumer: c.ConsumerKey, Token: c.Token}
 	}
 	pools.Changed(out...)
 }

@@ -63,6 +63,7 @@ func TestIssuingInABrowser(t *testing.T) {
 	if tab.ClickThrough(t, withdraw); !strings.Contains(tab.Text(t), "Access withdrawn") {
 		t.Errorf("after the withdrawal:\n%s", tab.Text(t))
 	}
+	i.Get(t, "/w/api.php", "Bearer "+got.Access).Want(t, "token_revoked")
 	if next := i.token(t, "/oauth2/", "grant_type", "refresh_token", "refresh_token", got.Refresh); next.Error == "" || next.Access != "" {
 		t.Errorf("a refresh after the withdrawal: %+v", next)
 	}

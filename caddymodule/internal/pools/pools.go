@@ -134,8 +134,11 @@ func takeDatabase(l *Lease, s *config.Settings, c store.Config, log *zap.Logger)
 	return d, err
 }
 
-// Changed tells every cache of the process what was changed in the tables.
-func Changed(changes ...cache.Change) {
+// Change is something that was changed in the tables.
+type Change = cache.Change
+
+// Changed tells every cache of the process what was changed.
+func Changed(changes ...Change) {
 	caches.Range(func(_, value any) bool {
 		if c, ok := value.(*sharedCache); ok {
 			c.Changed(changes...)
