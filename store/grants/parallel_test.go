@@ -2,6 +2,7 @@ package grants_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -192,4 +193,60 @@ func TestRevocationAmongRefreshes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRevocationSeesWhatItWaitedFor has a refresh commit while the revocation
+// waits for its row, and write the next token before that row, where the scan of
+// the revocation has been.
+func TestRevocationSeesWhatItWaitedFor(t *testing.T) {
+	server := mariadb.Start(t)
+	server.Exec(t, "SET GLOBAL tx_isolation = 'READ-COMMITTED'") // where scans lock no gaps
+	t.Cleanup(func() { server.Exec(t, "SET GLOBAL tx_isolation = 'REPEATABLE-READ'") })
+	s := patient(t)
+	family := wikidb.RandomHex(20)
+	old, next := family+strings.Repeat("f", 40), family+strings.Repeat("0", 40)
+	a := s.accept(t, s.approval(s.alice, s.app2))
+	s.Insert(t, wikidb.Token{Identifier: old, AcceptanceID: a.ID})
+	tx, err := s.Rows.Conn.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // it was committed
+	exec := func(statement string) {
+		if _, err := tx.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(fmt.Sprintf("SELECT 1 FROM oauth_accepted_consumer WHERE oaac_id = %d FOR UPDATE", a.ID)) // as a refresh does
+	exec("UPDATE oauth2_access_tokens SET oaat_revoked = 1 WHERE oaat_identifier = '" + old + "'")
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if n, err := s.RevokeFamily(t.Context(), family); n != 1 || err != nil {
+			t.Errorf("revoked %d, %v, want the next one", n, err)
+		}
+	})
+	s.waitForLock(t)
+	exec(fmt.Sprintf("INSERT INTO oauth2_access_tokens (oaat_identifier, oaat_expires, oaat_acceptance_id, oaat_revoked) "+
+		"VALUES ('%s', 'infinity', %d, 0)", next, a.ID))
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	wantRows(t, s.rows(t, "oaat_identifier", "oauth2_access_tokens", "oaat_revoked = 0"))
+}
+
+// waitForLock returns once a transaction waits for another one.
+func (s *scene) waitForLock(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		var n int
+		row := s.Rows.Conn.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
+		if err := row.Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			return
+		}
+	}
+	t.Fatal("nothing waits")
 }

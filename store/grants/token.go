@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -137,17 +138,29 @@ func (t *Tables) RevokeFamily(ctx context.Context, prefix string) (revoked int64
 	}
 	// The range lets the index be used. Every jti that begins with the prefix is in
 	// it in any collation, because g comes behind the digits.
+	const family = "oaat_identifier >= $1 AND oaat_identifier < $2"
+	values := []string{prefix, prefix + "g"}
 	err = t.transact(ctx, func(tx *store.Tx) error {
-		revoked = 0
-		for {
-			// A refresh that was faster may have written a row behind the scan. Once
-			// nothing is left to revoke, nothing can be refreshed either.
-			n, err := tx.Exec("UPDATE {oauth2_access_tokens} SET oaat_revoked = 1 WHERE oaat_identifier >= $1 "+
-				"AND oaat_identifier < $2 AND oaat_revoked = 0", prefix, prefix+"g")
-			if revoked += n; err != nil || n == 0 {
+		// A refresh that is under way may write a row where the UPDATE has been. It
+		// holds the acceptance, so whoever waits for that sees its row.
+		var ids []uint64
+		err := tx.Query("SELECT DISTINCT "+tx.Dialect().Text("oaat_acceptance_id")+" FROM {oauth2_access_tokens} WHERE "+family, values,
+			func(cells []sql.RawBytes) error {
+				id, err := strconv.ParseUint(string(cells[0]), 10, 64)
+				ids = append(ids, id)
+				return err
+			})
+		if err != nil {
+			return err
+		}
+		slices.Sort(ids)
+		for _, id := range ids {
+			if _, err := lockAcceptance(tx, id); err != nil {
 				return err
 			}
 		}
+		revoked, err = tx.Exec("UPDATE {oauth2_access_tokens} SET oaat_revoked = 1 WHERE "+family+" AND oaat_revoked = 0", values...)
+		return err
 	})
 	if err != nil {
 		return 0, err

@@ -46,6 +46,9 @@ func checkTokens(t *testing.T, s *scene) {
 	wantErr(t, "refresh to one that exists", s.RefreshToken(ctx, row.JTI, same, need), authserver.ErrTokenExists)
 	wantErr(t, "refresh", s.RefreshToken(ctx, row.JTI, next, need), nil)
 	wantErr(t, "refresh twice", s.RefreshToken(ctx, row.JTI, next, need), authserver.ErrTokenGone)
+	odd := wikidb.Token{Identifier: wikidb.RandomHex(40), AcceptanceID: a.ID, Revoked: 7}
+	s.Insert(t, odd)
+	wantErr(t, "refresh one that is revoked by another number", s.RefreshToken(ctx, odd.Identifier, next, need), authserver.ErrTokenGone)
 	if got, err := s.Token(ctx, row.JTI); err != nil || got == nil || !got.Revoked {
 		t.Errorf("the old one: %+v, %v", got, err)
 	}
@@ -126,6 +129,18 @@ func TestTokenRefuses(t *testing.T) {
 		}
 	}
 	wantRows(t, s.tokenRows(t))
+}
+
+// TestTokenIDs finds no token by an id that is not its own, byte for byte.
+func TestTokenIDs(t *testing.T) {
+	s := only(t)
+	s.Exec(t, "ALTER TABLE "+s.Table("oauth2_access_tokens")+" MODIFY oaat_identifier VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL")
+	s.Insert(t, wikidb.Token{Identifier: "abc"})
+	for jti, want := range map[string]bool{"abc": true, "ABC": false, "abc ": false} {
+		if got, err := s.Token(t.Context(), jti); (got != nil) != want || err != nil {
+			t.Errorf("%q: %+v, %v", jti, got, err)
+		}
+	}
 }
 
 // TestReadsExpiries reads what others wrote.
