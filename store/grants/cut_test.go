@@ -130,7 +130,11 @@ func TestKilledProcesses(t *testing.T) {
 		t.Run(at.name, func(t *testing.T) {
 			s.cutEverywhere(t, at, func(w write, cfg store.Config, packets int) (bool, error) {
 				cmd := exec.CommandContext(t.Context(), os.Args[0])
-				proxy := newProxy(t, mariadb.Start(t).TCPAddr(), packets, func() { _ = cmd.Process.Kill() })
+				started := make(chan struct{})
+				proxy := newProxy(t, mariadb.Start(t).TCPAddr(), packets, func() {
+					<-started
+					_ = cmd.Process.Kill()
+				})
 				w.DSN = strings.Replace(cfg.DSN, proxy.target, proxy.addr, 1)
 				var text bytes.Buffer
 				if err := gob.NewEncoder(&text).Encode(w); err != nil {
@@ -139,7 +143,11 @@ func TestKilledProcesses(t *testing.T) {
 				cmd.Env = append(os.Environ(), childEnv+"="+hex.EncodeToString(text.Bytes()))
 				var out bytes.Buffer
 				cmd.Stdout, cmd.Stderr = &out, &out
-				err := cmd.Run()
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				close(started)
+				err := cmd.Wait()
 				if proxy.wasCut() && err != nil && !cmd.ProcessState.Exited() {
 					return true, errKilled
 				}
