@@ -1,6 +1,7 @@
 package walls
 
 import (
+	"fmt"
 	"go/ast"
 	"go/token"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // pathsIn finds files and packages of the module in a page: all that stands in
@@ -82,5 +84,75 @@ func TestNamedPaths(t *testing.T) {
 	want := []string{"validator/rules.go", "store/mysql", "mwoauth.go", "cache/nonces"}
 	if got := namedPaths(text); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// pageRules are patterns of the pages, with what to write instead.
+var pageRules = []struct {
+	pattern *regexp.Regexp
+	instead string
+}{
+	{regexp.MustCompile(`\bsays? whether\b`), `"tells whether"`},
+	{regexp.MustCompile(`\bwhat is none\b`), `a noun for what it is`},
+	{regexp.MustCompile(`\b(is|are) no (credential|parameter|address|list|number|separator|session|token|key|id)\b`), `"is not a"`},
+	{regexp.MustCompile(`\b[Bb]eside\b`), `"besides", "apart from" or "in addition to"`},
+	{regexp.MustCompile(`(^|[.:;|] )(Who|Whoever|whoever) [a-z]|\b[Nn]obody\b`), `a noun as the subject: "a client that"`},
+}
+
+const pageWidth = 100 // columns
+
+// TestPageWords holds the pages for users to what a reader with another first
+// language can read at once. Code, tables and long links may be wider.
+func TestPageWords(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil || len(pages) < 8 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	for _, page := range append(pages, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md")) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, finding := range checkPage(string(text)) {
+			t.Errorf("%s: %s", page, finding)
+		}
+	}
+}
+
+func checkPage(text string) (findings []string) {
+	code := false
+	for line := range strings.SplitSeq(text, "\n") {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
+			code = !code
+			continue
+		}
+		if code || strings.HasPrefix(line, "    ") || strings.HasPrefix(line, "\t") {
+			continue
+		}
+		for _, rule := range pageRules {
+			if found := rule.pattern.FindString(line); found != "" && !strings.Contains(line, "**Password given to whoever") {
+				findings = append(findings, fmt.Sprintf("%q in %q: write %s", found, line, rule.instead))
+			}
+		}
+		if utf8.RuneCountInString(line) > pageWidth && !strings.HasPrefix(line, "|") && strings.Contains(strings.TrimSpace(line), " ") {
+			findings = append(findings, fmt.Sprintf("more than %d columns: %s", pageWidth, line))
+		}
+	}
+	return findings
+}
+
+func TestCheckPage(t *testing.T) {
+	for text, want := range map[string]int{
+		"It says whether it is there.":                          1,
+		"A timestamp that is no number":                         1,
+		"What to know beside it. Nobody knows.":                 2,
+		strings.Repeat("word ", 21):                             1,
+		"| " + strings.Repeat("word ", 21) + " |":               0,
+		"```\n" + strings.Repeat("beside ", 21) + "\n```\nfine": 0,
+		"It is no longer there, besides the store.":             0,
+	} {
+		if got := checkPage(text); len(got) != want {
+			t.Errorf("%s: %q, want %d", text, got, want)
+		}
 	}
 }
