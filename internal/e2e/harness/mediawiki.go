@@ -27,7 +27,7 @@ const (
 )
 
 // UserPassword is that of the user Bob of a MediaWiki.
-const UserPassword = "bob's very own password"
+const UserPassword = "bob's very own password" //nolint:gosec // of a wiki that lives as long as its test
 
 // MediaWiki is Debian's MediaWiki 1.39 in a database of its own, with users and a
 // login of its own, and our tables of the OAuth extension.
