@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/hmac"
 	"crypto/rand"
@@ -12,8 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"bytes"
 )
 
 // claim is a claim of a JWT with its value. The order of claims is MediaWiki's.

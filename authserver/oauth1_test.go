@@ -265,7 +265,7 @@ func TestApps(t *testing.T) {
 	s := newScene1(t)
 	var heard []Change
 	s.marks = marksFunc(func(c ...Change) { heard = append(heard, c...) })
-	code := s.consent(t, "Alice", wantCode+confidential, approveButton).Get("code")
+	code := s.consent(t, wantCode+confidential, approveButton).Get("code")
 	s.token(t, s.withCode(code)...)
 	heard = nil
 	page := s.send(t, Apps, "Alice", "", nil, nil)

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,10 +16,10 @@ import (
 const wantCode = "response_type=code&client_id="
 
 // withCode adds what an authenticated client sends for a code.
-func (s *scene) withCode(code string, more ...string) []string {
-	return append([]string{
+func (s *scene) withCode(code string) []string {
+	return []string{
 		"grant_type", grantCode, "client_id", confidential, "client_secret", s.secret(confidential), "code", code,
-	}, more...)
+	}
 }
 
 func (s *scene) withRefresh(token any, more ...string) []string {
@@ -38,7 +39,7 @@ func wantReason(t testing.TB, a Answer, want Reason) {
 
 func TestCodeFlow(t *testing.T) {
 	s := newScene(t)
-	back := s.consent(t, "Alice", wantCode+confidential+"&state=a+b", approveButton)
+	back := s.consent(t, wantCode+confidential+"&state=a+b", approveButton)
 	if back.Get("state") != "a b" {
 		t.Errorf("state %q", back.Get("state"))
 	}
@@ -98,7 +99,7 @@ func TestCodeRefusals(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScene(t)
-			code := s.consent(t, "Alice", wantCode+confidential+tt.query, approveButton).Get("code")
+			code := s.consent(t, wantCode+confidential+tt.query, approveButton).Get("code")
 			form := url.Values{}
 			for i, pairs := 0, s.withCode(code); i < len(pairs); i += 2 {
 				form.Add(pairs[i], pairs[i+1])
@@ -121,7 +122,7 @@ func TestCodeRefusals(t *testing.T) {
 // A code that is used again later ends the whole authorization.
 func TestReplayedCode(t *testing.T) {
 	s := newScene(t)
-	code := s.consent(t, "Alice", wantCode+confidential, approveButton).Get("code")
+	code := s.consent(t, wantCode+confidential, approveButton).Get("code")
 	_, first := s.token(t, s.withCode(code)...)
 	_, second := s.token(t, s.withRefresh(first["refresh_token"])...)
 	a, _ := s.token(t, s.withCode(code)...)
@@ -138,7 +139,7 @@ func TestReplayedCode(t *testing.T) {
 // A replay without the client's secret ends nothing.
 func TestReplayOfAStranger(t *testing.T) {
 	s := newScene(t)
-	code := s.consent(t, "Alice", wantCode+confidential, approveButton).Get("code")
+	code := s.consent(t, wantCode+confidential, approveButton).Get("code")
 	s.token(t, s.withCode(code)...)
 	a, _ := s.token(t, "grant_type", grantCode, "client_id", confidential, "client_secret", "x", "code", code)
 	wantReason(t, a, ClientAuthFailed)
@@ -151,7 +152,7 @@ func TestReplayOfAStranger(t *testing.T) {
 
 func TestSimultaneousExchanges(t *testing.T) {
 	s := newScene(t)
-	code := s.consent(t, "Alice", wantCode+confidential, approveButton).Get("code")
+	code := s.consent(t, wantCode+confidential, approveButton).Get("code")
 	exchange := func(pairs []string) (good []map[string]any) {
 		// Every request is at hand before the first one is answered.
 		var arrived sync.WaitGroup
@@ -187,7 +188,7 @@ func TestSimultaneousExchanges(t *testing.T) {
 
 func TestRefresh(t *testing.T) {
 	s := newScene(t)
-	code := s.consent(t, "Alice", wantCode+confidential, approveButton).Get("code")
+	code := s.consent(t, wantCode+confidential, approveButton).Get("code")
 	_, first := s.token(t, s.withCode(code)...)
 	a, _ := s.token(t, s.withRefresh(first["refresh_token"], "scope", "rollback")...)
 	wantReason(t, a, UnknownScope)
@@ -207,7 +208,7 @@ func TestRefresh(t *testing.T) {
 // Within the grace a refresh token that was used answers with the same successor.
 func TestRefreshGrace(t *testing.T) {
 	s := newScene(t, func(c *Config) { c.Lifetimes.RefreshGrace = time.Minute })
-	code := s.consent(t, "Alice", wantCode+confidential, approveButton).Get("code")
+	code := s.consent(t, wantCode+confidential, approveButton).Get("code")
 	_, first := s.token(t, s.withCode(code)...)
 	s.token(t, s.withRefresh(first["refresh_token"])...)
 	rows := len(s.tables.tokens)
@@ -243,7 +244,7 @@ func TestApprovalDecides(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScene(t)
-			code := s.consent(t, "Alice", wantCode+confidential, approveButton).Get("code")
+			code := s.consent(t, wantCode+confidential, approveButton).Get("code")
 			tt.change(s.tables)
 			a, _ := s.token(t, s.withCode(code)...)
 			wantReason(t, a, tt.want)
@@ -278,7 +279,7 @@ func TestClientCredentials(t *testing.T) {
 
 func TestConsent(t *testing.T) {
 	s := newScene(t)
-	if back := s.consent(t, "Alice", wantCode+confidential+"&state=s", cancelButton); back.Get("error") != accessDenied || back.Get("state") != "s" {
+	if back := s.consent(t, wantCode+confidential+"&state=s", cancelButton); back.Get("error") != accessDenied || back.Get("state") != "s" {
 		t.Errorf("a denial is %v", back)
 	}
 	if len(s.tables.acceptances) != 0 {
@@ -302,9 +303,7 @@ func TestConsent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, header := url.Values{}, map[string][]string{}
-			for k, v := range form {
-				f[k] = v
-			}
+			maps.Copy(f, form)
 			user := change(f, header)
 			if a := s.send(t, Authorize2, user, "", f, header); a.Location != "" || len(s.tables.acceptances) != 0 {
 				t.Errorf("approved: %+v", a)

@@ -34,14 +34,14 @@ func parseParams(raw string) (params, error) {
 			continue
 		}
 		name, value, _ := strings.Cut(pair, "=")
-		name, err := url.QueryUnescape(name)
+		name, err := url.QueryUnescape(name) //nolint:forbidigo // nothing of it is signed
 		if err != nil {
 			return nil, &paramError{}
 		}
 		if base, _, list := strings.Cut(name, "["); list {
 			return nil, &paramError{base}
 		}
-		if value, err = url.QueryUnescape(value); err != nil {
+		if value, err = url.QueryUnescape(value); err != nil { //nolint:forbidigo // likewise
 			return nil, &paramError{name}
 		}
 		if _, repeated := out[name]; repeated {

@@ -137,7 +137,7 @@ func TestPartialBlockIsTold(t *testing.T) {
 // whatever else is wrong.
 func TestWithdrawnRefreshToken(t *testing.T) {
 	s := newScene(t)
-	code := s.consent(t, "Alice", wantCode+confidential, approveButton).Get("code")
+	code := s.consent(t, wantCode+confidential, approveButton).Get("code")
 	_, first := s.token(t, s.withCode(code)...)
 	if _, found, err := s.tables.Withdraw(t.Context(), 3, s.tables.acceptances[0].ID); !found || err != nil {
 		t.Fatal(found, err)

@@ -103,7 +103,8 @@ type badResource struct {
 // does.
 func UnknownResource(name string) Answer {
 	a := jsonAnswer(http.StatusBadRequest, badResource{
-		"parameter-validation-failed", "type", name, "badvalue", []string{},
+		"parameter-validation-failed", "type", name, "badvalue",
+		[]string{},
 		map[string]string{"en": `Unrecognized value for parameter "type": ` + name + "."},
 		http.StatusBadRequest, http.StatusText(http.StatusBadRequest),
 	})

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -291,19 +292,17 @@ func (s *scene) send(t testing.TB, e Endpoint, user, query string, form url.Valu
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 	}
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	if user != "" {
 		r.Header.Set("X-Test-User", user)
 	}
 	return s.Serve(t.Context(), Request{Endpoint: e, HTTP: r, Sent: validator.FromHTTP(httptest.NewRecorder(), r)})
 }
 
-// consent plays the browser: it asks for a code and presses a button of the page.
-func (s *scene) consent(t testing.TB, user, query, button string) url.Values {
+// consent plays the browser of Alice: it asks for a code and presses a button of the page.
+func (s *scene) consent(t testing.TB, query, button string) url.Values {
 	t.Helper()
-	a := s.send(t, Authorize2, user, query, nil, nil)
+	a := s.send(t, Authorize2, "Alice", query, nil, nil)
 	if a.Page == nil || a.Page.Kind != ConsentPage {
 		t.Fatalf("no consent page: %+v", a)
 	}
@@ -311,7 +310,7 @@ func (s *scene) consent(t testing.TB, user, query, button string) url.Values {
 	for _, f := range a.Page.Consent.Fields {
 		form.Set(f.Name, f.Value)
 	}
-	a = s.send(t, Authorize2, user, "", form, nil)
+	a = s.send(t, Authorize2, "Alice", "", form, nil)
 	if a.Location == "" {
 		t.Fatalf("no redirect: %+v %v", a, a.Page)
 	}

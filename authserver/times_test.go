@@ -83,7 +83,7 @@ func TestTimesOfGrants(t *testing.T) {
 		want Reason
 	}{{500, NoReason}, {599, NoReason}, {600, CodeExpired}} {
 		s := newScene(t)
-		code := s.consent(t, "Alice", wantCode+confidential, approveButton).Get("code")
+		code := s.consent(t, wantCode+confidential, approveButton).Get("code")
 		s.clock = s.clock.Add(time.Duration(tt.wait) * time.Second)
 		a, _ := s.token(t, s.withCode(code)...)
 		wantTimed(t, a, tt.want)
@@ -93,7 +93,7 @@ func TestTimesOfGrants(t *testing.T) {
 		want Reason
 	}{{59, NoReason}, {62, RefreshExpired}} {
 		s := newScene(t, func(c *Config) { c.Lifetimes.RefreshToken = time.Minute })
-		code := s.consent(t, "Alice", wantCode+confidential, approveButton).Get("code")
+		code := s.consent(t, wantCode+confidential, approveButton).Get("code")
 		_, first := s.token(t, s.withCode(code)...)
 		s.clock = s.clock.Add(time.Duration(tt.wait) * time.Second)
 		a, _ := s.token(t, s.withRefresh(first["refresh_token"])...)

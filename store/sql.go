@@ -87,9 +87,11 @@ type tables struct {
 	dialect Dialect
 }
 
-func (t tables) wiki(table string) string    { return slotWiki.String() + table + t.dialect.Quote() }
+func (t tables) wiki(table string) string { return slotWiki.String() + table + t.dialect.Quote() }
+
 func (t tables) inOAuth(table string) string { return slotOAuth.String() + table + t.dialect.Quote() }
-func (t tables) global(table string) string  { return slotCentral.String() + table + t.dialect.Quote() }
+
+func (t tables) global(table string) string { return slotCentral.String() + table + t.dialect.Quote() }
 
 // user is the wiki's table of users.
 func (t tables) user(alias string) string {

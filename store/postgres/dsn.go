@@ -68,7 +68,7 @@ func parseDSN(text string) (*dsn, error) {
 }
 
 // refused are options of libpq that are not allowed, with the reason.
-var refused = map[string]string{
+var refused = map[string]string{ //nolint:gosec // words of a DSN, no secrets
 	"sslrootcert": "name the authority with tls { ca <file> }",
 	"sslcert":     "name the certificate with tls { cert <file> }",
 	"sslkey":      "name the key with tls { key <file> }",
