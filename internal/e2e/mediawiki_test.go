@@ -47,8 +47,8 @@ route {
 `
 
 // A person signs in to a real MediaWiki, through Caddy, and allows an app of each
-// protocol: the app acts for that person. Who signs out of the wiki has to sign in
-// again.
+// protocol: the app acts for that person. A user who signs out of the wiki has to
+// sign in again.
 func TestRealMediaWiki(t *testing.T) {
 	t.Cleanup(browser.Stop)
 	m := harness.NewMediaWiki(t)
@@ -83,7 +83,7 @@ func TestRealMediaWiki(t *testing.T) {
 	authorize := base + "/w/rest.php/oauth2/authorize?response_type=code&state=s%20%26t&client_id=" + app2.Key
 	tab.Open(t, authorize)
 	if at := tab.URL(t); !strings.Contains(at, "title=Special:UserLogin") {
-		t.Fatalf("who is not signed in is at %s:\n%s", at, tab.Text(t))
+		t.Fatalf("a user who is not signed in is at %s:\n%s", at, tab.Text(t))
 	}
 	var filled bool
 	tab.Eval(t, fmt.Sprintf("(wpName1.value = 'Bob', wpPassword1.value = %q, true)", harness.UserPassword), &filled)
