@@ -154,6 +154,7 @@ func (s *Server) giveAway() error {
 		if err != nil {
 			return err
 		}
+		//nolint:gosec // a directory that only this process knows yet
 		return os.Chown(path, int(credential.Uid), int(credential.Gid))
 	})
 }

@@ -85,5 +85,4 @@ func TestTLSByPrivateCA(t *testing.T) {
 			t.Errorf("%s: connected: %v, want %v (%v)", name, err == nil, test.ok, err)
 		}
 	}
-
 }
