@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
@@ -41,6 +42,10 @@ func TestMediaWikiSessionSettings(t *testing.T) {
 		s, err := h.resolve()
 		if err != nil {
 			t.Fatal(err)
+		}
+		asks, ok := s.sessions["enwiki"].(mediaWikiSessions)
+		if want := cmp.Or(time.Duration(h.Session.Timeout), wikiTimeout); !ok || asks.api.client.Timeout != want {
+			t.Errorf("%+v, want a timeout of %v", s.sessions["enwiki"], want)
 		}
 		return s.sessions["enwiki"].Visitor(browserRequest(t, "a=1"))
 	}
