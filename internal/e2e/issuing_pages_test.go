@@ -65,7 +65,7 @@ func TestIssuingOpenRedirect(t *testing.T) {
 		i.Wiki.Exec(t, "UPDATE oauth_registered_consumer SET oarc_callback_url = '"+callback+"' WHERE oarc_consumer_key = '"+app.Key+"'")
 		wantNoRedirect(t, callback, i.Get(t, authorizeApp(app, ""), basic("Bob", "bob-password")))
 	}
-	// Nobody is signed in where the authentication handler does not run.
+	// No user is signed in where the authentication handler does not run.
 	for _, more := range []string{"", "&returnto=//evil.example", "&return=https://evil.example/", "&rd=https://evil.example/"} {
 		a := i.Get(t, "/w/index.php?title=Special:OAuth%2Fauthorize&oauth_token=x"+more, "")
 		u, err := url.Parse(a.Header.Get("Location"))
