@@ -107,7 +107,7 @@ func (d *drill) strangers(streams int, target string) (stop func() (sent int64))
 					return
 				case <-time.After(time.Until(next)):
 				}
-				r, err := http.NewRequest(http.MethodGet, d.g.URL(target)+wikidb.RandomHex(16), http.NoBody) //nolint:noctx // it is short
+				r, err := http.NewRequest(http.MethodGet, d.g.URL(target)+wikidb.RandomHex(16), http.NoBody)
 				if err != nil {
 					panic(err)
 				}

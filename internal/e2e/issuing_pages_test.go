@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -27,7 +28,7 @@ func TestIssuingRequestTokenFixation(t *testing.T) {
 	i.Wiki.Exec(t, "UPDATE oauth_registered_consumer SET oarc_callback_is_prefix = 1 WHERE oarc_consumer_key = '"+app.Key+"'")
 	c := i.handshake(t, app, appCallback+"/mine")
 	target := "/oauth/authorize?oauth_token=" + c.Token
-	late := i.form(t, target, "approve")
+	late := i.form(t, target)
 	link := target + "&oauth_callback=https%3A%2F%2Fevil.example%2F&callback=https%3A%2F%2Fevil.example%2F&returnto=https%3A%2F%2Fevil.example%2F"
 	a := i.press(t, link, "approve")
 	if where := a.Header.Get("Location"); a.Status != http.StatusSeeOther || !strings.HasPrefix(where, appCallback+"/mine?") {
@@ -85,7 +86,7 @@ func TestIssuingForgedForms(t *testing.T) {
 	i := newIssuer(t)
 	other := i.Wiki.NewApp(t, i.Wiki.Alice, func(c *wikidb.Consumer) { c.Name, c.Version = "other app", 2 }).Consumer
 	target := authorizeApp(i.app2, "&state=s")
-	form := i.form(t, target, "approve")
+	form := i.form(t, target)
 	for name, headers := range map[string][]string{
 		"another site":   {"Sec-Fetch-Site", "cross-site"},
 		"a sister site":  {"Sec-Fetch-Site", "same-site"},
@@ -97,17 +98,14 @@ func TestIssuingForgedForms(t *testing.T) {
 	wantNoRedirect(t, "another user", i.submit(t, target, form, "Alice"))
 	wantNoRedirect(t, "no token", i.submit(t, target, url.Values{"approve": {"1"}}, "Bob"))
 	changed := func(name, value string) url.Values {
-		out := url.Values{}
-		for n, values := range form {
-			out[n] = values
-		}
+		out := maps.Clone(form)
 		out.Set(name, value)
 		return out
 	}
 	wantNoRedirect(t, "another app", i.submit(t, authorizeApp(other, "&state=s"), changed("client_id", other.Key), "Bob"))
 	c := i.handshake(t, i.app1, "oob")
 	c2 := i.handshake(t, i.app1, "oob")
-	form1 := i.form(t, "/oauth/authorize?oauth_token="+c.Token, "approve")
+	form1 := i.form(t, "/oauth/authorize?oauth_token="+c.Token)
 	form1.Set("oauth_token", c2.Token)
 	wantNoRedirect(t, "another request token", i.submit(t, "/oauth/authorize?oauth_token="+c2.Token, form1, "Bob"))
 	if a := i.submit(t, target, form, "Bob"); query(t, a).Get("code") == "" {

@@ -21,11 +21,11 @@ const (
 	appCallback   = "https://app.example/callback"
 )
 
-// form shows a consent page to Bob and returns the form that a button sends.
-func (i *issuer) form(t *testing.T, target, button string) url.Values {
+// form shows a consent page to Bob and returns the form that Approve sends.
+func (i *issuer) form(t *testing.T, target string) url.Values {
 	t.Helper()
 	page := i.Get(t, target, basic("Bob", "bob-password"))
-	form := url.Values{button: {"1"}}
+	form := url.Values{"approve": {"1"}}
 	for _, m := range field.FindAllStringSubmatch(string(page.Body), -1) {
 		form.Set(html.UnescapeString(m[1]), html.UnescapeString(m[2]))
 	}
@@ -90,7 +90,7 @@ func TestIssuingOutlivesARestart(t *testing.T) {
 					return i.token(t, path, pairs...)
 				}
 				target := path + "authorize?response_type=code&state=s&redirect_uri=" + url.QueryEscape(appCallback) + pkce + "&client_id=" + app.Key
-				form := i.form(t, target, "approve")
+				form := i.form(t, target)
 				i.Restart(t)
 				back := query(t, i.submit(t, target, form, "Bob"))
 				i.Restart(t)
@@ -132,7 +132,7 @@ func TestIssuingHandshakeOutlivesReloads(t *testing.T) {
 		request := tokenPair(t, i.signed(t, path+"initiate", c, sign.Options{Callback: "oob"}))
 		target := path + "authorize?oauth_token=" + request.Get("oauth_token")
 		i.configure(t, "state memory", "realm another")
-		form := i.form(t, target, "approve")
+		form := i.form(t, target)
 		i.configure(t, "authorization_response_iss off", "cache {\nttl 1m\n}")
 		back := query(t, i.submit(t, target, form, "Bob"))
 		i.configure(t, "require_pkce all", "clock_skew 30s")
