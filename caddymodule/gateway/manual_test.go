@@ -30,10 +30,10 @@ type accepted struct {
 
 // readSource finds the names and words in the source, so that one that is added
 // to the code cannot be left out here.
-func readSource(t *testing.T) accepted {
+func readSource(t *testing.T, dirs ...string) accepted {
 	t.Helper()
-	found := accepted{map[string]bool{}, map[string][]string{"headers": {headersOff}, "secret_key": {"none"}}}
-	for _, dir := range []string{".", "../config"} {
+	found := accepted{map[string]bool{}, map[string][]string{}}
+	for _, dir := range dirs {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", dir, len(files), err)
@@ -164,33 +164,58 @@ func hasWord(text, word string) bool {
 
 // TestManual holds the grammar in the comment of UnmarshalCaddyfile and
 // Caddyfile.example to what the source accepts: every subdirective, and every
-// word that one may be.
+// word that one may be. Those that both directives have are checked for oauth.
 func TestManual(t *testing.T) {
-	source := readSource(t)
-	if len(source.names) < 50 || len(source.words) < 12 {
-		t.Fatalf("%d subdirectives and %d lists of words found", len(source.names), len(source.words))
+	for _, directive := range []struct {
+		name, grammar string
+		dirs          []string
+		least         [2]int // subdirectives and lists of words
+	}{
+		{"oauth", "caddyfile.go", []string{".", "../config"}, [2]int{50, 12}},
+		{"oauth_server", "../server/caddyfile.go", []string{"../server"}, [2]int{35, 9}},
+	} {
+		t.Run(directive.name, func(t *testing.T) {
+			source := readSource(t, directive.dirs...)
+			delete(source.names, "messages") // it only tells that it is not built yet
+			if directive.name == "oauth" {
+				source.words["headers"], source.words["secret_key"] = []string{headersOff}, []string{"none"}
+			}
+			if len(source.names) < directive.least[0] || len(source.words) < directive.least[1] {
+				t.Fatalf("%d subdirectives and %d lists of words found", len(source.names), len(source.words))
+			}
+			comment, _, _ := strings.Cut(textOf(t, directive.grammar), "func (h *Handler) UnmarshalCaddyfile")
+			_, comment, _ = strings.Cut(comment, "// UnmarshalCaddyfile reads")
+			grammar := regexp.MustCompile(`(?m)^//\s?`).ReplaceAllString(comment, "")
+			source.check(t, "the comment of UnmarshalCaddyfile", grammar)
+			source.check(t, "Caddyfile.example", textOf(t, "../../Caddyfile.example"))
+			source.checkShown(t, grammar)
+		})
 	}
-	comment, _, _ := strings.Cut(textOf(t, "caddyfile.go"), "func (h *Handler) UnmarshalCaddyfile")
-	_, comment, _ = strings.Cut(comment, "// UnmarshalCaddyfile reads")
-	grammar := regexp.MustCompile(`(?m)^//\s?`).ReplaceAllString(comment, "")
-	for where, text := range map[string]string{"the comment of UnmarshalCaddyfile": grammar, "Caddyfile.example": textOf(t, "../../Caddyfile.example")} {
-		for name := range source.names {
-			if withComments(text, name) == "" && !regexp.MustCompile(`\b`+name+` [0-9<\[]`).MatchString(text) {
-				t.Errorf("%s does not show %s", where, name)
+}
+
+// check finds names and words that a text does not show.
+func (a accepted) check(t *testing.T, where, text string) {
+	t.Helper()
+	for name := range a.names {
+		if withComments(text, name) == "" && !regexp.MustCompile(`\b`+name+` [0-9<\[]`).MatchString(text) {
+			t.Errorf("%s does not show %s", where, name)
+		}
+	}
+	for setting, words := range a.words {
+		shown := withComments(text, setting)
+		for _, word := range words {
+			if !hasWord(shown, word) {
+				t.Errorf("%s does not show %s %s", where, setting, word)
 			}
 		}
-		for setting, words := range source.words {
-			shown := withComments(text, setting)
-			for _, word := range words {
-				if !hasWord(shown, word) {
-					t.Errorf("%s does not show %s %s", where, setting, word)
-				}
-			}
-		}
 	}
-	// And the comment has no word that is not accepted.
+}
+
+// checkShown finds words in the grammar that are not accepted.
+func (a accepted) checkShown(t *testing.T, grammar string) {
+	t.Helper()
 	for _, line := range regexp.MustCompile(`(?m)^\s+([a-z_]+) +([a-z]+(?:\|[a-z]+)+)(?:$|\s)`).FindAllStringSubmatch(grammar, -1) {
-		if words := source.words[line[1]]; words != nil {
+		if words := a.words[line[1]]; words != nil {
 			for word := range strings.SplitSeq(line[2], "|") {
 				if !slices.Contains(words, word) {
 					t.Errorf("the comment of UnmarshalCaddyfile shows %s %s, which is refused", line[1], word)
@@ -210,7 +235,8 @@ var positional = map[string]string{
 // TestGodoc holds the JSON fields of the module, which are its manual, to the
 // subdirectives: each has a comment, and names every word that it may be.
 func TestGodoc(t *testing.T) {
-	source := readSource(t)
+	source := readSource(t, ".", "../config")
+	source.words["headers"], source.words["secret_key"] = []string{headersOff}, []string{"none"}
 	comments := map[string]string{} // by type and field
 	for _, dir := range []string{".", "../config"} {
 		files, _ := filepath.Glob(filepath.Join(dir, "*.go"))

@@ -27,7 +27,10 @@ import (
 //	    secret_key           <key>|none
 //	    public_key           <PEM or path...>
 //	    base_url             <scheme://host[:port][/path]>|<//host[:port][/path]>
-//	    consumer             <key> { ... }
+//	    consumer <key> {
+//	        ... and
+//	        grant_types authorization_code|refresh_token|client_credentials...
+//	    }
 //	    block_disables_login on|sitewide|off
 //	    timestamp_window     <duration>
 //	    clock_skew           <duration>
@@ -53,7 +56,8 @@ import (
 //	    session caddy {
 //	        name <placeholder of the request>
 //	        id   <placeholder of the request>
-//	    } | mediawiki <url> {
+//	    }
+//	    session mediawiki <url> {
 //	        host    <name>
 //	        ca      <PEM or path>
 //	        timeout <duration>
