@@ -18,7 +18,7 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// issuingSite has both directives. Nobody is signed in.
+// issuingSite has both directives. No user is signed in.
 const issuingSite = `route {
 	oauth_server {
 		import settings
