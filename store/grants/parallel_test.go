@@ -235,10 +235,11 @@ func TestRevocationSeesWhatItWaitedFor(t *testing.T) {
 	wantRows(t, s.rows(t, "oaat_identifier", "oauth2_access_tokens", "oaat_revoked = 0"))
 }
 
-// waitForLock returns once a transaction waits for another one.
+// waitForLock returns once a transaction waits for another one. The server makes
+// its list of transactions anew only after 100 ms without a reader.
 func (s *scene) waitForLock(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		var n int
 		row := s.Rows.Conn.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
 		if err := row.Scan(&n); err != nil {
