@@ -155,17 +155,17 @@ func TestBodyDeadline(t *testing.T) {
 // server has none. One that sends everything is not held to any deadline
 // afterwards.
 func TestBodyDeadlineOfTheServer(t *testing.T) {
-	results := make(chan error, 1)
-	var recorded recordingController
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		recorded = recordingController{ResponseWriter: w}
-		_, err := readBody(&recorded, r, knownUser(100), newBudget(1<<20))
-		results <- err
-	}))
-	server.Config.ReadTimeout = 200 * time.Millisecond
-	server.Start()
-	defer server.Close()
-	send := func(body string) {
+	send := func(readTimeout time.Duration, body string) ([]time.Time, error) {
+		results := make(chan error, 1)
+		var recorded recordingController
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			recorded = recordingController{ResponseWriter: w}
+			_, err := readBody(&recorded, r, knownUser(100), newBudget(1<<20))
+			results <- err
+		}))
+		server.Config.ReadTimeout = readTimeout
+		server.Start()
+		defer server.Close()
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -173,21 +173,22 @@ func TestBodyDeadlineOfTheServer(t *testing.T) {
 		defer conn.Close() //nolint:errcheck // nothing is lost
 		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n%s", body)
 		_, _ = http.ReadResponse(bufio.NewReader(conn), nil)
+		err = <-results
+		return recorded.deadlines, err
 	}
-	send("a=")
-	if err := <-results; !errors.Is(err, ErrBodyTimeout) {
+	deadlines, err := send(200*time.Millisecond, "a=")
+	if !errors.Is(err, ErrBodyTimeout) {
 		t.Errorf("a body that stops: %v", err)
 	}
-	if n := len(recorded.deadlines); n != 1 || time.Until(recorded.deadlines[0]) > time.Second {
-		t.Errorf("deadlines %v", recorded.deadlines)
+	if len(deadlines) != 1 || time.Until(deadlines[0]) > time.Second {
+		t.Errorf("deadlines %v", deadlines)
 	}
-	server.Config.ReadTimeout = 0
-	send("a=1")
-	if err := <-results; err != nil {
+	deadlines, err = send(0, "a=1")
+	if err != nil {
 		t.Error(err)
 	}
-	if n := len(recorded.deadlines); n != 2 || !recorded.deadlines[1].IsZero() {
-		t.Errorf("deadlines %v, want one and then none", recorded.deadlines)
+	if len(deadlines) != 2 || !deadlines[1].IsZero() {
+		t.Errorf("deadlines %v, want one and then none", deadlines)
 	}
 }
 
