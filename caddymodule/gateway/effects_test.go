@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/golden"
 )
 
 // TestSettingsByMode tries every setting in every mode: the table of the modes
@@ -82,7 +84,7 @@ func setAny(v reflect.Value) {
 // What a site in mode strip takes from the global option is logged, unless it
 // says what the wiki is.
 func TestInheritedWithoutEffect(t *testing.T) {
-	config, text := adapt("{\n\toauth {\n\t\tstore sqlite /x\n\t\twiki enwiki\n\t\trequire group sysop\n\t}\n}\n:8080 {\n\toauth {\n\t\tmode strip\n\t}\n}\n")
+	config, text := golden.Adapt("{\n\toauth {\n\t\tstore sqlite /x\n\t\twiki enwiki\n\t\trequire group sysop\n\t}\n}\n:8080 {\n\toauth {\n\t\tmode strip\n\t}\n}\n")
 	if config == nil {
 		t.Fatal(text)
 	}

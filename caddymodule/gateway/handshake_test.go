@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/golden"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -177,11 +178,7 @@ func TestWholeWikiIsInTheDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.ReadFile("testdata/whole_wiki.caddyfiletest")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if input, _, _ := strings.Cut(string(file), goldenMark); !strings.Contains(string(page), "```caddyfile\n"+input+"```") {
+	if input := golden.Files(t)["whole_wiki"].Caddyfile; input == "" || !strings.Contains(string(page), "```caddyfile\n"+input+"```") {
 		t.Error("docs/operators.md has another Caddyfile for a whole wiki than testdata/whole_wiki.caddyfiletest")
 	}
 }

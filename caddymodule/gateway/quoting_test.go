@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/grammar"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/golden"
 )
 
 // secretValues are DSNs, keys and URLs that an operator could put where they
@@ -48,7 +49,7 @@ func TestSecretsOutOfPlace(t *testing.T) {
 			":8080 {\n\toauth {\n" + body + "\n\t}\n}\n",
 			"{\n\toauth {\n" + body + "\n\t}\n}\n:8080 {\n\toauth\n}\n",
 		} {
-			_, text := adapt(input)
+			_, text := golden.Adapt(input)
 			if strings.Contains(text, `"apps"`) {
 				continue // a Caddyfile that can be read as it is
 			}
@@ -90,7 +91,7 @@ func TestSecretsOutOfPlace(t *testing.T) {
 			try(t, secret, opening+" "+s+" {\n}")
 		}
 		for _, input := range []string{":8080 {\n\toauth " + s + " {\n\t}\n}\n", ":8080 {\n\toauth /x " + s + "\n}\n", "{\n\toauth " + s + "\n}\n:8080 {\n\toauth\n}\n"} {
-			if _, text := adapt(input); strings.Contains(strings.ToLower(text), "hunter") {
+			if _, text := golden.Adapt(input); strings.Contains(strings.ToLower(text), "hunter") {
 				t.Errorf("%q: %s", input, text)
 			}
 		}

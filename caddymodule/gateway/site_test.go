@@ -20,6 +20,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/golden"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/loopback"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
@@ -118,7 +119,7 @@ func (s *site) load(t *testing.T, lines, routes string) {
 	if s.before != "" {
 		open, end = "route {\n"+s.before, "}"
 	}
-	config, text := adapt(fmt.Sprintf(`
+	config, text := golden.Adapt(fmt.Sprintf(`
 {
 	admin off
 	persist_config off

@@ -19,8 +19,9 @@ var importers = map[string][]string{
 	"github.com/jackc/pgx/v5":        {"store/postgres", "internal/postgres"},
 	"modernc.org/sqlite":             {"store/sqlite"},
 
-	"github.com/caddyserver/caddy/v2":     {"caddymodule/...", "cmd/caddy", "internal/e2e/harness"},
+	"github.com/caddyserver/caddy/v2":     {"caddymodule/...", "cmd/caddy", "internal/e2e/harness", "internal/golden"},
 	"github.com/dgraph-io/ristretto/v2":   {"cache"},
+	"github.com/google/go-cmp":            {"internal/golden"},
 	"github.com/prometheus/client_golang": {"caddymodule/internal/pools", "caddymodule/server"},
 	"github.com/rs/cors":                  {"caddymodule/gateway", "caddymodule/server"},
 	"github.com/spf13/cobra":              {"caddymodule/cli"},
