@@ -18,7 +18,20 @@ func (s *Server) Stop(tb testing.TB) {
 	s.proc = nil
 }
 
-// Restart starts the stopped server again: same port, same data, counters at
+// Kill ends the server as SIGKILL does, in the middle of whatever it does.
+// Connections to it are refused until Restart.
+func (s *Server) Kill(tb testing.TB) {
+	tb.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		tb.Fatal("mariadb: Kill: the server is not running")
+	}
+	s.proc.Kill()
+	s.proc = nil
+}
+
+// Restart starts the stopped or killed server again: same port, same data, counters at
 // zero.
 func (s *Server) Restart(tb testing.TB) {
 	tb.Helper()

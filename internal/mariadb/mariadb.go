@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,9 +34,10 @@ const install = "apt-get install --no-install-recommends mariadb-server-core"
 // Server is a running MariaDB. Its root has no password and is reached through
 // the socket alone.
 type Server struct {
-	dir  string
-	addr string // host:port
-	root *sql.DB
+	dir     string
+	addr    string   // host:port
+	options []string // of this server alone
+	root    *sql.DB
 
 	mu   sync.Mutex
 	proc *process.Process
@@ -60,7 +62,7 @@ func Start(tb testing.TB) *Server {
 				s.discard()
 			}
 		})
-		shared.server, shared.err = start()
+		shared.server, shared.err = start(careless)
 	}
 	if shared.err != nil {
 		tb.Fatalf("start MariaDB: %v", shared.err)
@@ -68,7 +70,26 @@ func Start(tb testing.TB) *Server {
 	return shared.server
 }
 
-func start() (*Server, error) {
+// careless are options that make a server fast. It loses the transactions of its
+// last second when it is killed.
+var careless = []string{
+	"--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--innodb-doublewrite=OFF", "--sync-frm=OFF",
+}
+
+// StartOwn starts a server that is the test's own and ends with it: a test may
+// kill it. It has the durability of a new installation, unless an option says
+// otherwise.
+func StartOwn(tb testing.TB, options ...string) *Server {
+	tb.Helper()
+	s, err := start(options)
+	if err != nil {
+		tb.Fatalf("start MariaDB: %v", err)
+	}
+	tb.Cleanup(s.discard)
+	return s
+}
+
+func start(options []string) (*Server, error) {
 	mariadbd, err := find("mariadbd")
 	if err != nil {
 		return nil, err
@@ -81,7 +102,7 @@ func start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir}
+	s := &Server{dir: dir, options: options}
 	if err := s.create(installDB, mariadbd); err != nil {
 		s.discard()
 		return nil, err
@@ -105,7 +126,7 @@ func (s *Server) create(installDB, mariadbd string) error {
 	if err := s.certificates().Make(); err != nil {
 		return err
 	}
-	args := append(s.common(), "--auth-root-authentication-method=normal", "--skip-test-db")
+	args := slices.Concat(s.common(), careless, []string{"--auth-root-authentication-method=normal", "--skip-test-db"})
 	//nolint:gosec // found in the system's own directories
 	if out, err := exec.CommandContext(context.Background(), installDB, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", installDB, err, out)
@@ -144,8 +165,7 @@ func (s *Server) common() []string {
 		// A server that starts deletes what others have in a temporary
 		// directory that they share.
 		"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data"), "--tmpdir=" + s.dir, "--skip-name-resolve",
-		"--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0",
-		"--innodb-flush-method=nosync", "--innodb-doublewrite=OFF", "--sync-frm=OFF",
+		"--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M",
 	}
 	if os.Getuid() == 0 {
 		args = append(args, "--user=root")
@@ -161,13 +181,12 @@ func (s *Server) run(mariadbd string) error {
 	defer log.Close() //nolint:errcheck // the server has its own descriptor
 	cert, key := s.certificates().ServerFiles()
 	//nolint:gosec // likewise
-	cmd := exec.CommandContext(context.Background(), mariadbd, append(
-		s.common(),
-		"--bind-address=127.0.0.1", "--port="+s.addr[strings.IndexByte(s.addr, ':')+1:], "--socket="+s.socket(),
-		"--pid-file="+filepath.Join(s.dir, "pid"), "--skip-log-bin", "--performance-schema=OFF",
+	cmd := exec.CommandContext(context.Background(), mariadbd, slices.Concat(s.common(), s.options, []string{
+		"--bind-address=127.0.0.1", "--port=" + s.addr[strings.IndexByte(s.addr, ':')+1:], "--socket=" + s.socket(),
+		"--pid-file=" + filepath.Join(s.dir, "pid"), "--skip-log-bin", "--performance-schema=OFF",
 		"--key-buffer-size=1M", "--max-connections=500", "--max-connect-errors=1000000",
-		"--ssl-ca="+s.CAFile(), "--ssl-cert="+cert, "--ssl-key="+key,
-	)...)
+		"--ssl-ca=" + s.CAFile(), "--ssl-cert=" + cert, "--ssl-key=" + key,
+	})...)
 	cmd.Stdout, cmd.Stderr = log, log
 	proc, err := process.Launch(cmd)
 	if err != nil {

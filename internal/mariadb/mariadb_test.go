@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -141,5 +142,35 @@ func TestTLSByPrivateCA(t *testing.T) {
 				t.Errorf("connected: %v, want %v (%v)", err == nil, test.ok, err)
 			}
 		})
+	}
+}
+
+// A server that is killed has what it has committed, and nothing else.
+func TestKill(t *testing.T) {
+	s := mariadb.StartOwn(t)
+	if s.TCPAddr() == mariadb.Start(t).TCPAddr() {
+		t.Fatal("the server is shared")
+	}
+	name := s.CreateDatabase(t)
+	s.Exec(t, "CREATE TABLE "+name+".t (a INT)")
+	db := open(t, s.RootDSN(name))
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec("INSERT INTO t VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	s.Exec(t, "INSERT INTO "+name+".t VALUES (2)")
+	s.Kill(t)
+	if err := db.Ping(); err == nil {
+		t.Error("a killed server answers")
+	}
+	start := time.Now()
+	s.Restart(t)
+	t.Logf("restarted in %v", time.Since(start))
+	var rows, sum int
+	if err := db.QueryRow("SELECT COUNT(*), SUM(a) FROM t").Scan(&rows, &sum); err != nil || rows != 1 || sum != 2 {
+		t.Errorf("%d rows, sum %d, %v, want what was committed", rows, sum, err)
 	}
 }

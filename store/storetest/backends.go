@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 	_ "github.com/caddy-mwoauth/caddy-mwoauth/store/mysql" // registers its driver
@@ -130,8 +131,19 @@ const (
 // Open makes a wiki.
 func (b Backend) Open(tb testing.TB) Wiki {
 	tb.Helper()
+	return b.open(tb, serverOf(tb, b.Driver))
+}
+
+// OpenOn makes a wiki on a server of the test's own.
+func (b Backend) OpenOn(tb testing.TB, s *mariadb.Server) Wiki {
+	tb.Helper()
+	return b.open(tb, mariadbServer{s})
+}
+
+func (b Backend) open(tb testing.TB, on server) Wiki {
+	tb.Helper()
 	w := Wiki{
-		Backend: b, server: serverOf(tb, b.Driver), Config: store.Config{Driver: b.Driver},
+		Backend: b, server: on, Config: store.Config{Driver: b.Driver},
 		Rows: wikidb.DB{Driver: b.Driver, Release: b.Release, Prefix: b.Prefix},
 	}
 	if w.server == nil {

@@ -77,7 +77,7 @@ func (b Backend) CanWrite() bool {
 // docs/database.md grants, and returns how to connect as it.
 func (w Wiki) Writer(tb testing.TB) store.Config {
 	tb.Helper()
-	s := mariadb.Start(tb)
+	s := w.writable(tb)
 	var grants []string
 	for table, rights := range WriterRights(tb, w.Backend) {
 		grants = append(grants, "GRANT "+strings.Join(rights, ", ")+" ON "+w.Table(table))
@@ -89,11 +89,21 @@ func (w Wiki) Writer(tb testing.TB) store.Config {
 	return c
 }
 
+// writable returns the server that the account that writes is on.
+func (w Wiki) writable(tb testing.TB) *mariadb.Server {
+	tb.Helper()
+	s, ok := w.server.(mariadbServer)
+	if !ok {
+		tb.Fatalf("%s cannot be written", w.Name)
+	}
+	return s.Server
+}
+
 // Revoke takes a right of the table, as WriterRights names it, from the account
 // that writes, until the test ends.
 func (w Wiki) Revoke(tb testing.TB, table, right string) {
 	tb.Helper()
-	s, user := mariadb.Start(tb), "'"+WriterUser+"'@'%'"
+	s, user := w.writable(tb), "'"+WriterUser+"'@'%'"
 	s.Exec(tb, "REVOKE "+right+" ON "+w.Table(table)+" FROM "+user)
 	tb.Cleanup(func() { s.Exec(tb, "GRANT "+right+" ON "+w.Table(table)+" TO "+user) })
 }
