@@ -147,3 +147,31 @@ func TestFarmCacheKeyConfusion(t *testing.T) {
 		}
 	}
 }
+
+// TestFarmPathOfAWiki has one wiki of a farm behind a proxy that takes a prefix
+// away. Its own base_url says so, and holds for that wiki alone.
+func TestFarmPathOfAWiki(t *testing.T) {
+	w := harness.NewWiki(t, release139)
+	second, _ := tenants(t, w)
+	g := harness.New(t, harness.Options{
+		Wiki: w, Sites: site("*.farm", w.Settings(t, farm("{labels.1}", second, "base_url https://api.example.org/svc"))),
+	})
+	_, port, _ := strings.Cut(g.HTTP2, ":")
+	for _, tt := range []struct{ wiki, signed, want string }{
+		{harness.WikiID, "https://api.example.org/svc/a", "ok"},
+		{harness.WikiID, "https://api.example.org/a", "bad_signature"},
+		{harness.WikiID, "http://" + harness.WikiID + ".farm:" + port + "/a", "bad_signature"},
+		{"dewiki", "https://api.example.org/svc/a", "bad_signature"},
+		{"dewiki", "http://dewiki.farm:" + port + "/svc/a", "bad_signature"},
+		{"dewiki", "http://dewiki.farm:" + port + "/a", "ok"},
+	} {
+		r := g.Request(t, "GET", "http://"+g.HTTP2+"/a", "", "Authorization", harness.Sign(t, w.HMAC, "GET", tt.signed, ""))
+		r.Host = tt.wiki + ".farm:" + port
+		a := g.Do(t, r)
+		t.Log(tt.wiki, tt.signed)
+		a.Want(t, tt.want)
+		if a.Seen != nil && a.Seen.Target != "/a" {
+			t.Errorf("%s: %s arrives", tt.wiki, a.Seen.Target)
+		}
+	}
+}
