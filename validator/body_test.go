@@ -284,6 +284,31 @@ func TestBudgetOfStrangers(t *testing.T) {
 	}
 }
 
+// TestBudgetOfGreedyUsers has one user after another hold all that they can with
+// many bodies: others still pass, as many as come.
+func TestBudgetOfGreedyUsers(t *testing.T) {
+	const kib = 1 << 10
+	b := newBudget(8 << 20)
+	fill := func(user uint64) (held int64) {
+		for range 10_000 {
+			s := &share{budget: b, owner: owner{user: user, known: true}}
+			if !s.grow(4 * kib) {
+				return held
+			}
+			held += 4 * kib
+		}
+		return held
+	}
+	for user, want := range []int64{2048 * kib, 2048 * kib, 2048 * kib, 1024 * kib, 512 * kib, 256 * kib} {
+		if held := fill(uint64(user)); held != want {
+			t.Errorf("user %d holds %d bytes, want a quarter of all, or half of what the others leave: %d", user, held, want)
+		}
+	}
+	if held := fill(0); held != 0 {
+		t.Errorf("the first user holds %d bytes more", held)
+	}
+}
+
 // TestBodiesBusy has the bodies of other requests hold the budget: a newcomer
 // is refused, and what is held is read on.
 func TestBodiesBusy(t *testing.T) {

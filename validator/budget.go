@@ -19,9 +19,10 @@ var bodies = newBudget(maxBodies)
 // A body that is read before the store was asked can be anybody's. Such bodies
 // share an eighth, so that strangers leave room for clients that are known, and
 // one address holds half of what the others leave of it. One
-// user, with any number of apps and tokens, holds a quarter unless a single body
-// is larger, because a consumer key and a token are known to more people than
-// their secrets are.
+// user, with any number of apps and tokens, holds a quarter, or half of what the
+// others leave where that is less, unless a single body is larger. A consumer key
+// and a token are known to more people than their secrets are, so that a share can
+// be used up without a signature.
 type budget struct {
 	size int64
 
@@ -83,7 +84,7 @@ func (s *share) grow(n int64) bool {
 		if n > free || s.owner.client.IsValid() && own+n > (free+own)/2 {
 			return false
 		}
-	} else if user := b.users[s.owner.user]; user > s.held && user+n > b.size/4 {
+	} else if own := b.users[s.owner.user]; own > s.held && own+n > min(b.size/4, (b.size-b.held+own)/2) {
 		return false
 	}
 	s.add(n)
