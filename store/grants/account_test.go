@@ -116,17 +116,9 @@ func (s *scene) wantGrant(t *testing.T, err error, table, right string) {
 	for _, grant := range missing.Grants {
 		mariadb.Start(t).Exec(t, grant)
 	}
-	if err := s.everything(t, openTables(t, s.Wiki, s.config(t))); err != nil {
+	if err := s.everything(t, openTables(t, s.Wiki, s.config)); err != nil {
 		t.Errorf("after what the message says was done: %v", err)
 	}
-}
-
-// config is how to connect as the account that writes, whose rights stay as they
-// are.
-func (s *scene) config(t *testing.T) store.Config {
-	c := s.Config
-	c.DSN = mariadb.Start(t).DSN(storetest.WriterUser, storetest.Password, s.Database)
-	return c
 }
 
 // TestRightsAreDocumented compares what messages tell with what the page grants.
@@ -146,7 +138,7 @@ func TestRightsAreDocumented(t *testing.T) {
 // would like to write.
 func TestAccountCannotWriteElse(t *testing.T) {
 	s := only(t)
-	db := openDB(t, s.config(t).DSN)
+	db := openDB(t, s.config.DSN)
 	for _, statement := range []string{
 		"UPDATE oauth_registered_consumer SET oarc_stage = 1", "INSERT INTO oauth_registered_consumer (oarc_id) VALUES (9)",
 		"DELETE FROM oauth_registered_consumer", "UPDATE user SET user_name = 'x'", "DELETE FROM user",

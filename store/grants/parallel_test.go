@@ -19,7 +19,7 @@ const parallel = 100
 func patient(t *testing.T) *scene {
 	t.Helper()
 	s := only(t)
-	cfg := s.config(t)
+	cfg := s.config
 	cfg.QueryTimeout = time.Minute
 	s.Tables = openTables(t, s.Wiki, cfg)
 	return s

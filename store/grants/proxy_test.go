@@ -17,6 +17,7 @@ type cuttingProxy struct {
 	cut          func()
 
 	mu     sync.Mutex
+	passed int // packets that were handed on
 	left   int
 	didCut bool
 	conns  sync.WaitGroup
@@ -83,6 +84,7 @@ func (p *cuttingProxy) next() bool {
 	defer p.mu.Unlock()
 	if p.didCut || p.left > 0 {
 		p.left--
+		p.passed++
 		return true
 	}
 	p.didCut = true
@@ -95,4 +97,11 @@ func (p *cuttingProxy) wasCut() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.didCut
+}
+
+// handedOn returns how many packets were handed on.
+func (p *cuttingProxy) handedOn() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.passed
 }

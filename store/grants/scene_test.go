@@ -22,14 +22,21 @@ type scene struct {
 	storetest.Wiki
 	*grants.Tables
 	app1, app2 wikidb.Consumer
-	alice, bob uint64 // central ids
+	alice, bob uint64       // central ids
+	config     store.Config // of the account that writes
 }
 
 var accepted = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
 
 func newScene(t testing.TB, b storetest.Backend) *scene {
 	t.Helper()
-	s := &scene{Wiki: b.Open(t), app1: wikidb.NewConsumer(1, 3), app2: wikidb.NewConsumer(2, 3), alice: 3, bob: 4}
+	return sceneOf(t, b.Open(t))
+}
+
+func sceneOf(t testing.TB, w storetest.Wiki) *scene {
+	t.Helper()
+	b := w.Backend
+	s := &scene{Wiki: w, app1: wikidb.NewConsumer(1, 3), app2: wikidb.NewConsumer(2, 3), alice: 3, bob: 4}
 	s.app2.Version = 2
 	rows := []wikidb.Row{s.app1, s.app2, wikidb.User{ID: 3, Name: "Alice"}, wikidb.User{ID: 4, Name: "Bob"}}
 	if b.CentralAuth {
@@ -40,7 +47,8 @@ func newScene(t testing.TB, b storetest.Backend) *scene {
 		}
 	}
 	s.Insert(t, rows...)
-	s.Tables = openTables(t, s.Wiki, s.Writer(t))
+	s.config = s.Writer(t)
+	s.Tables = openTables(t, s.Wiki, s.config)
 	return s
 }
 
