@@ -109,8 +109,10 @@ func TestCutConnections(t *testing.T) {
 	for _, at := range situations {
 		t.Run(at.name, func(t *testing.T) {
 			s.cutEverywhere(t, at, func(w write, cfg store.Config, packets int) (bool, error) {
-				proxy := newProxy(t, mariadb.Start(t).TCPAddr(), packets, func() {})
-				cfg.DSN = strings.Replace(cfg.DSN, proxy.target, proxy.addr, 1)
+				server := mariadb.Start(t).TCPAddr()
+				proxy := mariadb.NewProxy(t, server)
+				proxy.CutAfter(packets, func() {})
+				cfg.DSN = strings.Replace(cfg.DSN, server, proxy.Addr, 1)
 				pool, err := grants.Open(cfg)
 				if err != nil {
 					t.Fatal(err)
@@ -120,7 +122,7 @@ func TestCutConnections(t *testing.T) {
 				if err != nil && validator.FailureOf(err) != validator.ServerFailure {
 					t.Errorf("cut after %d packets: %v of class %v", packets, err, validator.FailureOf(err))
 				}
-				return proxy.wasCut(), err
+				return proxy.WasCut(), err
 			})
 		})
 	}
@@ -138,11 +140,13 @@ func TestKilledProcesses(t *testing.T) {
 			s.cutEverywhere(t, at, func(w write, cfg store.Config, packets int) (bool, error) {
 				cmd := exec.CommandContext(t.Context(), os.Args[0])
 				started := make(chan struct{})
-				proxy := newProxy(t, mariadb.Start(t).TCPAddr(), packets, func() {
+				server := mariadb.Start(t).TCPAddr()
+				proxy := mariadb.NewProxy(t, server)
+				proxy.CutAfter(packets, func() {
 					<-started
 					_ = cmd.Process.Kill()
 				})
-				w.DSN = strings.Replace(cfg.DSN, proxy.target, proxy.addr, 1)
+				w.DSN = strings.Replace(cfg.DSN, server, proxy.Addr, 1)
 				var text bytes.Buffer
 				if err := gob.NewEncoder(&text).Encode(w); err != nil {
 					t.Fatal(err)
@@ -155,13 +159,13 @@ func TestKilledProcesses(t *testing.T) {
 				}
 				close(started)
 				err := cmd.Wait()
-				if proxy.wasCut() && err != nil && !cmd.ProcessState.Exited() {
+				if proxy.WasCut() && err != nil && !cmd.ProcessState.Exited() {
 					return true, errKilled
 				}
 				if err != nil {
 					t.Errorf("after %d packets: %v\n%s", packets, err, &out)
 				}
-				return proxy.wasCut(), nil
+				return proxy.WasCut(), nil
 			})
 		})
 	}

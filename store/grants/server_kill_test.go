@@ -64,8 +64,9 @@ const untilAnswered = 1 << 30
 func (w *stopped) call(t *testing.T, stop func()) {
 	cfg := w.config
 	cfg.QueryTimeout = time.Minute
-	proxy := newProxy(t, w.server, w.packets, stop)
-	cfg.DSN = strings.Replace(cfg.DSN, w.server, proxy.addr, 1)
+	proxy := mariadb.NewProxy(t, w.server)
+	proxy.CutAfter(w.packets, stop)
+	cfg.DSN = strings.Replace(cfg.DSN, w.server, proxy.Addr, 1)
 	pool, err := grants.Open(cfg)
 	if err != nil {
 		t.Error(err)
@@ -73,7 +74,7 @@ func (w *stopped) call(t *testing.T, stop func()) {
 	}
 	defer pool.Close() //nolint:errcheck // nothing is lost
 	w.err = w.write.call(context.Background(), grants.New(pool, w.View()))
-	w.passed = proxy.handedOn()
+	w.passed = proxy.Passed()
 }
 
 // TestKilledServer kills the server, as a crash does, while each write is at each of
