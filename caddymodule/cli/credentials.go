@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -136,6 +137,29 @@ func newCredentials(values map[string]string, dir string, warn io.Writer) (crede
 		return c, fmt.Errorf("%s: %w", keyFile, err)
 	}
 	return c, nil
+}
+
+// readToken reads a token and its secret from a file, or from the standard input
+// ("-"), as a wiki answers with them: oauth_token=...&oauth_token_secret=...
+func readToken(file string, stdin io.Reader, warn io.Writer) (token, secret string, err error) {
+	if file != "-" {
+		f, err := openSecret(file, warn)
+		if err != nil {
+			return "", "", err
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		stdin = f
+	}
+	text, err := io.ReadAll(stdin)
+	if err != nil {
+		return "", "", err
+	}
+	values, err := url.ParseQuery(strings.TrimSpace(string(text)))
+	token, secret = values.Get("oauth_token"), values.Get("oauth_token_secret")
+	if err != nil || token == "" || secret == "" { // the text may hold a secret
+		return "", "", errors.New("no token: want oauth_token=...&oauth_token_secret=..., which is what /initiate and /token answer")
+	}
+	return token, secret, nil
 }
 
 func parseRSAKey(text []byte) (*rsa.PrivateKey, error) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,9 @@ type signOptions struct {
 	app         string
 	realm       string
 	headerOnly  bool
+	// For the handshake: what is sent, and where the token is that the wiki has
+	// answered with.
+	callback, verifier, tokenFile string
 }
 
 func newSignCommand() *cobra.Command {
@@ -50,13 +54,18 @@ or only
 and may hold several apps, each below a line [name] that --app chooses. In the environment the names are
 OAUTH_CONSUMER_KEY, OAUTH_CONSUMER_SECRET and so on.
 
-A bearer token goes to curl on its standard input, and so into no argument.`,
+A bearer token goes to curl on its standard input, and so into no argument.
+
+For the handshake of OAuth 1.0a there are --callback (for /initiate), --verifier (for /token) and --token-file. That
+file is what /initiate or /token has answered, and its token signs.`,
 		Example: `  caddy oauth sign -c ~/.wiki 'https://wiki.example.org/w/api.php?action=query&meta=userinfo&format=json'
   caddy oauth sign -c ~/.wiki -d action=edit -d title=Sandbox -d 'text=Hello, world' https://wiki.example.org/w/api.php
-  caddy oauth sign -c ~/.wiki --header-only https://wiki.example.org/w/ | curl -H @- https://wiki.example.org/w/`,
+  caddy oauth sign -c ~/.wiki --header-only https://wiki.example.org/w/ | curl -H @- https://wiki.example.org/w/
+  caddy oauth sign -c ~/.app --callback oob https://wiki.example.org/oauth/initiate | sh > ~/.request
+  caddy oauth sign -c ~/.app --token-file ~/.request --verifier 0123abcd https://wiki.example.org/oauth/token | sh`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			line, err := o.line(args[0], cmd.ErrOrStderr())
+			line, err := o.line(args[0], cmd.InOrStdin(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -71,32 +80,18 @@ A bearer token goes to curl on its standard input, and so into no argument.`,
 	flags.StringVarP(&o.credentials, "credentials", "c", "", "file with the secrets (default: the environment)")
 	flags.StringVar(&o.app, "app", "", "section of the credentials file")
 	flags.StringVar(&o.realm, "realm", "", "realm to put in the header")
+	flags.StringVar(&o.callback, "callback", "", "callback to send to /initiate: a URL, or oob for the registered one")
+	flags.StringVar(&o.verifier, "verifier", "", "verifier to send to /token")
+	flags.StringVar(&o.tokenFile, "token-file", "", "file with oauth_token=...&oauth_token_secret=..., as the wiki answers, in place of access_token and access_secret; - is the standard input")
 	flags.BoolVar(&o.headerOnly, "header-only", false, "print only the Authorization header")
 	return cmd
 }
 
 // line is what the command prints for a URL.
-func (o signOptions) line(rawURL string, warn io.Writer) (string, error) {
+func (o signOptions) line(rawURL string, stdin io.Reader, warn io.Writer) (string, error) {
 	r := curl{method: o.method, url: rawURL}
-	switch {
-	case len(o.data) > 0 && o.formFile != "":
-		return "", errors.New("--data and --form-file: want one of them")
-	case len(o.data) > 0:
-		pairs := make([]string, len(o.data))
-		for i, pair := range o.data {
-			name, value, found := strings.Cut(pair, "=")
-			if !found {
-				return "", fmt.Errorf("--data: %s: use name=value", grammar.Quoted(pair))
-			}
-			pairs[i] = sign.Escape(name) + "=" + sign.Escape(value)
-		}
-		r.form, r.hasForm = []byte(strings.Join(pairs, "&")), true
-	case o.formFile != "":
-		var err error
-		if r.form, err = os.ReadFile(o.formFile); err != nil {
-			return "", err
-		}
-		r.formFile, r.hasForm = o.formFile, true
+	if err := o.readForm(&r); err != nil {
+		return "", err
 	}
 	if r.method == "" {
 		r.method = http.MethodGet
@@ -111,13 +106,46 @@ func (o signOptions) line(rawURL string, warn io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := r.authorize(c, sign.Options{Realm: o.realm}); err != nil {
+	if c.bearer != "" && cmp.Or(o.callback, o.verifier, o.tokenFile) != "" {
+		return "", errors.New("--callback, --verifier and --token-file are for OAuth 1.0a: the credentials are a bearer_token")
+	}
+	if o.tokenFile != "" {
+		if c.Token, c.TokenSecret, err = readToken(o.tokenFile, stdin, warn); err != nil {
+			return "", fmt.Errorf("--token-file: %w", err)
+		}
+	}
+	if err := r.authorize(c, sign.Options{Realm: o.realm, Callback: o.callback, Verifier: o.verifier}); err != nil {
 		return "", err
 	}
 	if o.headerOnly {
 		return "Authorization: " + r.authorization, nil
 	}
 	return r.String(), nil
+}
+
+// readForm makes the form of the request.
+func (o signOptions) readForm(r *curl) error {
+	switch {
+	case len(o.data) > 0 && o.formFile != "":
+		return errors.New("--data and --form-file: want one of them")
+	case len(o.data) > 0:
+		pairs := make([]string, len(o.data))
+		for i, pair := range o.data {
+			name, value, found := strings.Cut(pair, "=")
+			if !found {
+				return fmt.Errorf("--data: %s: use name=value", grammar.Quoted(pair))
+			}
+			pairs[i] = sign.Escape(name) + "=" + sign.Escape(value)
+		}
+		r.form, r.hasForm = []byte(strings.Join(pairs, "&")), true
+	case o.formFile != "":
+		var err error
+		if r.form, err = os.ReadFile(o.formFile); err != nil {
+			return err
+		}
+		r.formFile, r.hasForm = o.formFile, true
+	}
+	return nil
 }
 
 // curl is a request as curl sends it.

@@ -89,7 +89,13 @@ func (n *signNonces) Use(_ context.Context, use validator.NonceUse) (bool, error
 // runSign runs the command and returns what it printed.
 func runSign(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
+	return runSignInput(t, "", args...)
+}
+
+func runSignInput(t *testing.T, stdin string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
 	cmd := newSignCommand()
+	cmd.SetIn(strings.NewReader(stdin))
 	var out, diagnostics bytes.Buffer
 	cmd.SetOut(&out)
 	cmd.SetErr(&diagnostics)
@@ -251,6 +257,45 @@ func TestSignFromTheEnvironment(t *testing.T) {
 	}
 }
 
+// The steps of the handshake: the token is that of the wiki's answer, which other
+// users cannot see.
+func TestSignHandshake(t *testing.T) {
+	wiki := newSignWiki(t, nil)
+	app := writeSecret(t, "app", "consumer_key = "+signKey+"\nconsumer_secret = "+signSecret+"\n")
+	answer := "oauth_token=" + signToken + "&oauth_token_secret=" + signTokenSecret + "&oauth_callback_confirmed=true\n"
+	file := writeSecret(t, "answer", answer)
+
+	line, _, err := runSign(t, "-c", app, "--callback", "https://app.example/?a=b", wiki.URL+"/oauth/initiate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := decodeSeen(t, paste(t, line)); got.Reason != "missing_token" ||
+		!strings.Contains(got.Authorization, `oauth_callback="https%3A%2F%2Fapp.example%2F%3Fa%3Db"`) {
+		t.Errorf("/initiate: the wiki saw %+v", got)
+	}
+	for name, args := range map[string][]string{"file": {"--token-file", file}, "standard input": {"--token-file", "-"}} {
+		for _, credentials := range []string{app, writeSecret(t, "own", strings.ReplaceAll(signFile, signTokenSecret, signSecret))} {
+			args := append([]string{"-c", credentials, "--verifier", "abc"}, args...)
+			line, diagnostics, err := runSignInput(t, answer, append(args, wiki.URL+"/oauth/token")...)
+			if err != nil || diagnostics != "" {
+				t.Fatal(err, diagnostics)
+			}
+			if strings.Contains(line, signTokenSecret) {
+				t.Errorf("%s: the line holds a secret: %s", name, line)
+			}
+			if got := decodeSeen(t, paste(t, line)); got.Reason != "ok" || !strings.Contains(got.Authorization, `oauth_verifier="abc"`) {
+				t.Errorf("%s: the wiki saw %+v", name, got)
+			}
+		}
+	}
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, diagnostics, _ := runSign(t, "-c", app, "--token-file", file, wiki.URL); !strings.Contains(diagnostics, "others can read "+file) {
+		t.Errorf("no warning that others can read the token: %q", diagnostics)
+	}
+}
+
 func TestSignWarnsOfReadableSecrets(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Fatal("run the tests on a system with file modes")
@@ -299,6 +344,13 @@ func TestSignRefuses(t *testing.T) {
 		{"broken bearer token", file("bearer_token = secret and more\n"), "characters that no token has"},
 		{"no key file", file("consumer_key = a\nrsa_key_file = absent.pem\n"), "absent.pem: no such file"},
 		{"not a key", file("consumer_key = a\nrsa_key_file = " + good + "\n"), "no PEM block found"},
+		{"no token file", []string{"-c", good, "--token-file", good + "x", "http://127.0.0.1/"}, "--token-file: open "},
+		{"no token", []string{"-c", good, "--token-file", writeSecret(t, "t", `{"error":"secret and more"}`), "http://127.0.0.1/"}, "--token-file: no token: want oauth_token="},
+		{"no token secret", []string{"-c", good, "--token-file", writeSecret(t, "t", "oauth_token=secret\n"), "http://127.0.0.1/"}, "--token-file: no token: want oauth_token="},
+		{"malformed token", []string{"-c", good, "--token-file", writeSecret(t, "t", "oauth_token=a&oauth_token_secret=b&%zz"), "http://127.0.0.1/"}, "--token-file: no token: want oauth_token="},
+		{"verifier with a bearer token", append([]string{"--verifier", "a"}, file("bearer_token = secret\n")...), "are for OAuth 1.0a"},
+		{"callback with a bearer token", append([]string{"--callback", "oob"}, file("bearer_token = secret\n")...), "are for OAuth 1.0a"},
+		{"token with a bearer token", append([]string{"--token-file", good}, file("bearer_token = secret\n")...), "are for OAuth 1.0a"},
 		{"not a private key", file("consumer_key = a\nrsa_key_file = " + notAKey + "\n"), `PEM block "PUBLIC KEY": want an RSA private key`},
 	}
 	for _, test := range tests {
@@ -319,7 +371,11 @@ func TestSignRefuses(t *testing.T) {
 // TestSignHasNoSecretFlags: what is an argument can be read by every user of
 // the machine.
 func TestSignHasNoSecretFlags(t *testing.T) {
-	known := map[string]bool{"method": true, "data": true, "form-file": true, "credentials": true, "app": true, "realm": true, "header-only": true}
+	known := map[string]bool{
+		"method": true, "data": true, "form-file": true, "credentials": true, "app": true, "realm": true, "header-only": true,
+		"callback": true, "token-file": true,
+		"verifier": true, // it is of use with the app's secret alone, and once
+	}
 	usage := newSignCommand().Flags().FlagUsages()
 	for line := range strings.Lines(usage) {
 		_, name, found := strings.Cut(line, "--")

@@ -168,6 +168,7 @@ type Consumer struct {
 	Stage        validator.Stage
 	Deleted      bool
 	Version      int // of OAuth
+	Callback     string
 }
 
 // NewConsumer is an approved OAuth 1 consumer with a random key and secret that
@@ -176,7 +177,7 @@ func NewConsumer(id, owner uint64) Consumer {
 	return Consumer{
 		ID: id, Key: RandomHex(16), Name: fmt.Sprintf("App %d", id), OwnerID: owner, Wiki: "*",
 		Grants: `["useoauth","editpage"]`, Secret: RandomHex(16), Restrictions: everywhere,
-		Stage: validator.Approved, Version: 1,
+		Stage: validator.Approved, Version: 1, Callback: "https://app.example/callback",
 	}
 }
 
@@ -187,7 +188,7 @@ func (c Consumer) write(w *writer) {
 	}
 	w.insert(consumers, values{
 		"oarc_id": c.ID, "oarc_consumer_key": c.Key, "oarc_name": c.Name, "oarc_user_id": c.OwnerID,
-		"oarc_version": "1.0", "oarc_callback_url": "https://app.example/callback", "oarc_callback_is_prefix": nil,
+		"oarc_version": "1.0", "oarc_callback_url": c.Callback, "oarc_callback_is_prefix": nil,
 		"oarc_description": "", "oarc_email": "owner@app.example", "oarc_email_authenticated": longAgo,
 		"oarc_developer_agreement": 1, "oarc_owner_only": c.OwnerOnly, "oarc_wiki": c.Wiki, "oarc_grants": c.Grants,
 		"oarc_registration": longAgo, "oarc_secret_key": c.Secret, "oarc_rsa_key": c.RSAKey,
