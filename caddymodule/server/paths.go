@@ -2,7 +2,7 @@ package server
 
 import (
 	"bytes"
-	"mime"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -62,6 +62,7 @@ type paths struct {
 type match struct {
 	endpoint authserver.Endpoint
 	name     string // of an unknown type or route
+	busy     error  // there was no memory to find it out
 }
 
 // find returns the endpoint that a request is for. It is false for requests that
@@ -77,7 +78,10 @@ func (p *paths) find(w http.ResponseWriter, r *http.Request) (match, bool) {
 	if p.wiki == nil {
 		return match{}, false
 	}
-	return p.findWiki(wikiRequest(w, r, method, target))
+	var busy error
+	f, ours := p.findWiki(wikiRequest(w, r, method, target, &busy))
+	f.busy = busy
+	return f, ours
 }
 
 // findPlain finds a plain endpoint. A page below /oauth/ that does not exist is
@@ -104,9 +108,9 @@ func findOAuth2(name string) match {
 		return match{endpoint: endpoint}
 	}
 	if kind, ok := strings.CutPrefix(name, "resource/"); ok && kind != "" && !strings.Contains(kind, "/") {
-		return match{authserver.UnknownType, kind}
+		return match{endpoint: authserver.UnknownType, name: kind}
 	}
-	return match{authserver.UnknownRoute, plainOAuth2 + name}
+	return match{endpoint: authserver.UnknownRoute, name: plainOAuth2 + name}
 }
 
 // findWiki finds an endpoint at MediaWiki's own paths. What MediaWiki would take
@@ -119,7 +123,7 @@ func (p *paths) findWiki(r *wikipath.Request) (match, bool) {
 	switch e, ok := p.wiki.Endpoint(r); {
 	case !ok:
 		path, _, _ := strings.Cut(r.Target, "?")
-		return match{authserver.UnknownRoute, path}, true
+		return match{endpoint: authserver.UnknownRoute, name: path}, true
 	case e.Kind == wikipath.REST:
 		if e.Name == "client" || strings.HasPrefix(e.Name, "client/") {
 			return match{}, false
@@ -138,24 +142,29 @@ func (p *paths) findWiki(r *wikipath.Request) (match, bool) {
 }
 
 // wikiRequest is what decides which page MediaWiki would show. PHP takes titles
-// from the forms of a POST alone.
-func wikiRequest(w http.ResponseWriter, r *http.Request, method, target string) *wikipath.Request {
+// from the forms of a POST alone. busy is set if there is no memory to look into
+// the form.
+func wikiRequest(w http.ResponseWriter, r *http.Request, method, target string, busy *error) *wikipath.Request {
 	q := &wikipath.Request{Method: http.MethodGet, Target: target}
 	if method != http.MethodPost || r.ContentLength == 0 {
 		return q
 	}
 	read := validator.BodyReader(w, r)
-	kind, _, _ := mime.ParseMediaType(strings.Join(r.Header["Content-Type"], ","))
-	if read == nil || !strings.HasPrefix(kind, "multipart/") && kind != "application/x-www-form-urlencoded" {
+	kinds := strings.ToLower(strings.Join(r.Header["Content-Type"], ","))
+	if read == nil || !strings.Contains(kinds, "multipart/") && !strings.Contains(kinds, "x-www-form-urlencoded") {
 		return q
 	}
-	q.Method = method
-	q.Header = http.Header{"Content-Type": r.Header["Content-Type"]}
-	if encoding, coded := r.Header["Content-Encoding"]; coded {
-		q.Header["Content-Encoding"] = encoding
+	q.Method, q.Header = method, http.Header{}
+	for _, name := range []string{"Authorization", "Content-Encoding", "Content-Type"} {
+		if lines, sent := r.Header[name]; sent {
+			q.Header[name] = lines
+		}
 	}
 	q.Form = func(limit int64) ([]byte, error) {
 		body, err := read(validator.BodyLimit{Size: max(limit, wikipath.MaxForm), Client: sent.Client(r)})
+		if errors.Is(err, validator.ErrBodiesBusy) {
+			*busy = err
+		}
 		if err == nil && limit == 0 && !bytes.Contains(body, []byte("title")) {
 			return nil, nil // a multipart form without a title is none to be afraid of
 		}

@@ -114,6 +114,12 @@ func TestNoSecondIssuer(t *testing.T) {
 		{"POST", "/w/index.php?title=Special:OAuth/token", "application/json", `{"title":"x"}`, "token"},
 		{"PUT", "/w/index.php?title=Special:OAuth/token", formType, "title=Main_Page", "token"},
 
+		{"POST", "/w/index.php", formType + ", x", "title=Special:OAuth/token", "token"},
+		{"POST", "/w/index.php", formType + "; charset", "title=Special:OAuth/token", "token"},
+		{"POST", "/w/index.php", "text/plain, " + formType, "title=Special:OAuth/token", "unknown_route /w/index.php"},
+		{"POST", "/w/index.php", formType, strings.Repeat("a=b&", 1<<15) + "title=Special:OAuth/token", "unknown_route /w/index.php"},
+		{"POST", "/w/index.php?oauth_token=x", multipart, "--x\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nb\r\n--x--", "unknown_route /w/index.php"},
+
 		{"GET", "/wiki/Special:OAuth/authorize2", "", "", "oauth2_authorize"},
 		{"GET", "/wiki/Special:OAuth/apps", "", "", "apps"},
 

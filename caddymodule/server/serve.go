@@ -30,6 +30,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // answer asks the server of the wiki. The wiki may be named by the request, so that
 // one which is not configured is refused before anything is looked up.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, wiki string, f match) authserver.Answer {
+	if f.busy != nil {
+		return authserver.Unable(f.busy)
+	}
 	description, ok := sent.Describe(w, r, h.cfg.peerMayBeClient)
 	if !ok {
 		return authserver.NotFound(f.name) // a CONNECT

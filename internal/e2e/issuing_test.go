@@ -297,6 +297,21 @@ func TestIssuingBesideTheWiki(t *testing.T) {
 			t.Errorf("%s reaches the wiki", target)
 		}
 	}
+	const form, title = "application/x-www-form-urlencoded", "title=Special:OAuth/initiate"
+	part := "--x\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nSpecial:OAuth/initiate\r\n--x--"
+	for name, r := range map[string]*http.Request{
+		"a coding that PHP overlooks": i.Request(t, http.MethodPost, i.URL("/w/index.php"), title, "Content-Type", form, "Content-Encoding", "identity"),
+		"a coding":                    i.Request(t, http.MethodPost, i.URL("/w/index.php"), "\x1f\x8b", "Content-Type", form, "Content-Encoding", "gzip"),
+		"two types":                   i.Request(t, http.MethodPost, i.URL("/w/index.php"), title, "Content-Type", "text/plain", "Content-Type", form),
+		"a sign behind the type":      i.Request(t, http.MethodPost, i.URL("/w/index.php"), title, "Content-Type", form+", x"),
+		"a long form":                 i.Request(t, http.MethodPost, i.URL("/w/"), "a="+strings.Repeat("x", 1<<17)+"&"+title, "Content-Type", form),
+		"signed parts": i.Request(t, http.MethodPost, i.URL("/w/index.php"), part, "Content-Type", "multipart/form-data; boundary=x",
+			"Authorization", `OAuth oauth_consumer_key="k"`),
+	} {
+		if a := i.Do(t, r); a.Seen != nil || a.Status == http.StatusUnauthorized {
+			t.Errorf("%s: %d: it passes to the next handler", name, a.Status)
+		}
+	}
 	for _, target := range []string{"/w/rest.php/oauth2/client", "/w/api.php", "/wiki/Special:OAuthListConsumers"} {
 		i.Get(t, target, i.Wiki.Bearer(t, i.Wiki.OAuth2)).Want(t, "ok")
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // pageNames are the names of the special page.
@@ -18,7 +20,7 @@ func newPageNames(local []string) (pageNames, error) {
 	var mistakes []error
 	for _, name := range local {
 		mistakes = append(mistakes, CheckSpecialPage(name))
-		key, _ := cleanTitle(name)
+		key, _ := cleanTitle(norm.NFC.String(name)) // as MediaWiki has it
 		namespace, page, whole := cutNamespace(key)
 		if whole {
 			n.whole = append(n.whole, [2]string{foldName(namespace), foldName(page)})
