@@ -28,6 +28,9 @@ type Config struct {
 	// when it is not the DSN's own.
 	OAuthDatabase string
 	TLS           *TLS // nil: as the DSN says
+	// Writes makes a pool for Transact. Without it a connection to a file cannot
+	// change it, whatever it is asked.
+	Writes bool
 	// QueryTimeout bounds a lookup's query on each server of the wiki,
 	// connecting and replicas included, and also how long it waits for a
 	// connection before. Default 2 s.

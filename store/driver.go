@@ -16,8 +16,9 @@ import (
 // mean. A driver lives in a package of its own, which registers it.
 type Driver interface {
 	// Open reads a DSN, without I/O. Its errors never quote the DSN or a part
-	// of it that may be secret.
-	Open(dsn string, tls *tls.Config) (Server, error)
+	// of it that may be secret. The connections change rows only if writes is
+	// true; they never create a database.
+	Open(dsn string, tls *tls.Config, writes bool) (Server, error)
 	// Dialect returns how statements are written for the server.
 	Dialect() Dialect
 	// Failure returns whose failure an error of a query is, and
@@ -71,6 +72,9 @@ type Dialect interface {
 	// Time returns an expression of text for a column of a time: 14 digits,
 	// "infinity", or NULL.
 	Time(column string) string
+	// StoredTime returns an expression for a column of a time, given one of Bind
+	// for a text of 14 digits, which is a time in UTC.
+	StoredTime(value string) string
 	// Equal returns the condition that a column of text equals a value, which
 	// is an expression of Bind or another column. It may be wider than
 	// equality of bytes, which the caller checks. It must let an index be
@@ -81,6 +85,9 @@ type Dialect interface {
 	// column can hold must lead to no row and never to an error, because any
 	// stranger can send it.
 	Bind(values []string) (expressions []string, args []any)
+	// Holds reports whether a column of text can hold the value as it is. Bind
+	// may change a value that none can hold.
+	Holds(value string) bool
 	// Begin returns the statement that begins a transaction which writes.
 	Begin() string
 	// Lock returns what ends a SELECT so that others cannot change its rows
@@ -126,6 +133,14 @@ func Drivers() []string {
 	driversMu.RLock()
 	defer driversMu.RUnlock()
 	return slices.Sorted(maps.Keys(drivers))
+}
+
+// HasAccounts reports whether the driver's servers have accounts, each with
+// rights of its own. It is false for files, and for a driver that is not
+// registered.
+func HasAccounts(name string) bool {
+	d, err := driverByName(name)
+	return err == nil && d.Account() != ""
 }
 
 // ReachesDatabases reports whether one connection of the driver reaches tables

@@ -78,7 +78,7 @@ func (p *Pool) connect() error {
 		return err
 	}
 	open := func(dsn string) (*server, error) {
-		s, err := p.driver.Open(dsn, tlsConfig.Clone())
+		s, err := p.driver.Open(dsn, tlsConfig.Clone(), p.cfg.Writes)
 		if err != nil {
 			return nil, err
 		}

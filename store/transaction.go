@@ -23,6 +23,11 @@ var (
 	ErrAgain = errors.New("the tables have changed in between")
 )
 
+var (
+	errReadsOnly = errors.New("the pool does not write: open it with Config.Writes")
+	errValue     = errors.New("a value has bytes that no text of the database can hold")
+)
+
 // rollbackTimeout bounds a ROLLBACK. A connection that does not answer it is
 // closed, which ends the transaction too.
 const rollbackTimeout = time.Second
@@ -46,6 +51,9 @@ type Tx struct {
 // that is not one of Tx is returned as it is. A transaction that lost a race is
 // tried again within the query timeout, so do may be called several times.
 func (s *Store) Transact(ctx context.Context, rights Rights, do func(*Tx) error) error {
+	if !s.pool.cfg.Writes {
+		return errReadsOnly
+	}
 	return s.run(ctx, &Tx{rights: rights, writes: true}, do)
 }
 
@@ -114,7 +122,7 @@ func (s *Store) attempt(ctx context.Context, tx *Tx, do func(*Tx) error) (err er
 	}
 	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
 		if p.driver.Conflict(err) == LostRace {
-			return ErrAgain
+			return p.lost(err)
 		}
 		err = p.classify(ctx, err, time.Since(start))
 		return at(p.primary, &validator.StoreError{
@@ -146,12 +154,15 @@ func (s *Store) begin(ctx context.Context, writes bool) (*sql.Conn, error) {
 		_ = conn.Close() // likewise
 		switch {
 		case p.driver.Conflict(err) == LostRace: // a file that another one writes
-			return nil, ErrAgain
+			return nil, p.lost(err)
 		case !errors.Is(err, driver.ErrBadConn) || attempt == 3:
 			return nil, at(p.primary, p.classify(ctx, err, time.Since(start)))
 		}
 	}
 }
+
+// lost is ErrAgain with what the server said.
+func (p *Pool) lost(err error) error { return fmt.Errorf("%w: %w", ErrAgain, p.driver.Explain(err)) }
 
 // rollback ends a transaction without its changes, whatever became of ctx.
 func rollback(ctx context.Context, conn *sql.Conn) {
@@ -206,8 +217,14 @@ func (t *Tx) Query(text string, values []string, row func(cells []sql.RawBytes) 
 
 // Exec runs a statement that changes rows, and returns how many it has changed.
 // The text is as that of Query. Its error is ErrDuplicate if a row of an INSERT
-// exists already; the transaction must end then.
+// exists already; the transaction must end then. A value that the database would
+// not keep as it is is refused.
 func (t *Tx) Exec(text string, values ...string) (changed int64, err error) {
+	for _, v := range values {
+		if !t.Dialect().Holds(v) {
+			return 0, errValue
+		}
+	}
 	text, args := t.fill(text, values)
 	start := time.Now()
 	result, err := t.conn.ExecContext(t.ctx, text, args...)
@@ -240,7 +257,7 @@ func (t *Tx) failed(err error, start time.Time) error {
 	case DuplicateRow:
 		return ErrDuplicate
 	case LostRace:
-		return ErrAgain
+		return p.lost(err)
 	case NoConflict:
 	}
 	if !t.writes && errors.Is(err, driver.ErrBadConn) {

@@ -14,6 +14,9 @@ import (
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
 	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/config"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/pools"
+	_ "github.com/caddy-mwoauth/caddy-mwoauth/store/postgres"
+	_ "github.com/caddy-mwoauth/caddy-mwoauth/store/sqlite"
 )
 
 // settled is a configuration without a mistake, changed by the test.
@@ -45,6 +48,18 @@ const apiURL = "https://wiki.example/w/api.php"
 
 func wikiSession(address string) *Session { return &Session{Kind: sessionMediaWiki, URL: address} }
 
+// onFile makes the configuration one of a wiki in SQLite, whose file is not there.
+func onFile(h *Handler) {
+	h.Store = &config.Store{Driver: "sqlite", DSN: "/nowhere/wiki.sqlite"}
+	h.Writer = &Writer{DSN: h.Store.DSN}
+}
+
+// onPostgres makes the configuration one of a wiki in PostgreSQL.
+func onPostgres(h *Handler) {
+	h.Store = &config.Store{Driver: "postgres", DSN: "postgres://oauth:x@127.0.0.1:1/wiki"}
+	h.Writer = &Writer{DSN: "postgres://writer:x@127.0.0.1:1/wiki"}
+}
+
 // farm makes the configuration one of two wikis whose sessions are MediaWiki's.
 func farm(h *Handler) {
 	h.Wiki, h.BaseURL, h.Session = "{http.request.host}", "", wikiSession("https://127.0.0.1/w/api.php")
@@ -68,6 +83,9 @@ func TestMistakes(t *testing.T) {
 		"issuer: remove the / at its end":                       func(h *Handler) { h.Issuer = "https://wiki.example/" },
 		"issuer: not a URL":                                     func(h *Handler) { h.Issuer = "https://wiki.example?hunter2" },
 		"writer: it is the account of the store":                func(h *Handler) { h.Writer.DSN = h.Store.DSN },
+		"writer: a file has no accounts":                        func(h *Handler) { onFile(h); h.Writer.DSN = "/hunter2.sqlite" },
+		"writer: dsn: want the path of the database file":       func(h *Handler) { onFile(h); h.Store.DSN += "?hunter2"; h.Writer.DSN = h.Store.DSN },
+		"writer: dsn: option sslmode":                           func(h *Handler) { onPostgres(h); h.Writer.DSN += "?sslmode=prefer" },
 		"writer: DSN missing":                                   func(h *Handler) { h.Writer.DSN = "" },
 		"writer: ":                                              func(h *Handler) { h.Writer.DSN = "hunter2:hunter2" },
 		"oauth_server needs session":                            func(h *Handler) { h.Session = nil },
@@ -147,6 +165,32 @@ func TestDefaults(t *testing.T) {
 	}
 	if g := c.Grants["editpage"]; g.Describe != "Change" || len(g.Rights) == 0 || !c.Grants["own"].Hidden {
 		t.Errorf("grants %+v", c.Grants)
+	}
+}
+
+// TestWriterPools has a pool of its own for the account that writes, on every kind
+// of database: the path of a file is the same for both.
+func TestWriterPools(t *testing.T) {
+	for name, change := range map[string]func(*Handler){"mysql": func(*Handler) {}, "sqlite": onFile, "postgres": onPostgres} {
+		t.Run(name, func(t *testing.T) {
+			h := settled(t, change)
+			ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+			defer cancel()
+			if err := h.Provision(ctx); err != nil || h.Validate() != nil {
+				t.Fatalf("%v, %v", err, h.Validate())
+			}
+			if n := pools.InUse()[0]; n != 2 {
+				t.Errorf("%d pools, want that of the store and that of the writer", n)
+			}
+			if err := h.Cleanup(); err != nil {
+				t.Fatal(err)
+			}
+			for deadline := time.Now().Add(time.Minute); pools.InUse()[0] > 0; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("pools are left")
+				}
+			}
+		})
 	}
 }
 

@@ -173,22 +173,22 @@ func (r resolver) writer(s *settings, from *Writer) store.Config {
 		return store.Config{} // missing, and said so
 	}
 	c := store.Config{
-		Driver: s.site.Database.Driver, TLS: s.site.Database.TLS, OAuthDatabase: s.site.Database.OAuthDatabase, Observe: s.site.Database.Observe,
+		Writes: true, Driver: s.site.Database.Driver, TLS: s.site.Database.TLS, OAuthDatabase: s.site.Database.OAuthDatabase, Observe: s.site.Database.Observe,
 		DSN:             r.Text("writer", from.DSN),
 		QueryTimeout:    r.Duration("writer: query_timeout", from.QueryTimeout, store.DefaultQueryTimeout),
 		ConnMaxLifetime: r.Duration("writer: conn_max_lifetime", from.ConnMaxLifetime, store.DefaultConnMaxLifetime),
 		MaxOpenConns:    cmp.Or(from.MaxOpenConns, grants.DefaultMaxOpenConns),
 	}
 	switch {
-	case c.Driver != "mysql":
-		r.Check(errors.New("oauth_server writes to mysql alone: other stores are not built yet"))
 	case from.DSN == "":
 		r.Check(errors.New("writer: DSN missing"))
 	case from.MaxOpenConns < 0:
 		r.Check(fmt.Errorf("writer: max_open_conns: %d is not a positive number", from.MaxOpenConns))
 	case c.DSN == "":
 		// said already
-	case c.DSN == s.site.Database.DSN:
+	case !store.HasAccounts(c.Driver) && c.DSN != s.site.Database.DSN:
+		r.Check(errors.New("writer: a file has no accounts: name the path that the store names"))
+	case store.HasAccounts(c.Driver) && c.DSN == s.site.Database.DSN:
 		r.Check(errors.New("writer: it is the account of the store, which needs no rights to write: use one of its own"))
 	default:
 		pool, err := grants.Open(c)

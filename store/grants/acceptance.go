@@ -176,8 +176,8 @@ func storedApproval(a authserver.Approval) (v approvalValues, err error) {
 // second INSERT meets the unique key of user, app and wiki, and begins again.
 func insertAcceptance(tx *store.Tx, a authserver.Approval, v approvalValues) error {
 	_, err := tx.Exec(fmt.Sprintf("INSERT INTO {oauth_accepted_consumer} (oaac_user_id, oaac_consumer_id, oaac_oauth_version, "+
-		"oaac_wiki, oaac_access_token, oaac_access_secret, oaac_grants, oaac_accepted) VALUES (%d, %d, %d, $1, $2, $3, $4, $5)",
-		a.UserID, a.ConsumerID, a.Version), a.Wiki, a.Token, a.Secret, v.grants, v.accepted)
+		"oaac_wiki, oaac_access_token, oaac_access_secret, oaac_grants, oaac_accepted) VALUES (%d, %d, %d, $1, $2, $3, $4, %s)",
+		a.UserID, a.ConsumerID, a.Version, tx.Dialect().StoredTime("$5")), a.Wiki, a.Token, a.Secret, v.grants, v.accepted)
 	if errors.Is(err, store.ErrDuplicate) {
 		return store.ErrAgain
 	}

@@ -24,6 +24,7 @@ func Open(cfg store.Config) (*store.Pool, error) {
 	if cfg.MaxOpenConns <= 0 {
 		cfg.MaxOpenConns = DefaultMaxOpenConns
 	}
+	cfg.Writes = true
 	return store.Open(cfg)
 }
 

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -129,9 +130,15 @@ func (s *scene) issue(t testing.TB, a authserver.Acceptance) authserver.Token {
 	return row
 }
 
+// postgresTimes writes times as the other databases keep them.
+var postgresTimes = regexp.MustCompile(`\boaa[ct]_(?:accepted|expires)\b`)
+
 // rows reads a table as its owner: the columns of each row, with | between them.
 func (s *scene) rows(t testing.TB, columns, table, where string) []string {
 	t.Helper()
+	if s.Driver == wikidb.Postgres {
+		columns = postgresTimes.ReplaceAllString(columns, "to_char($0 AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISS')")
+	}
 	r, err := s.Rows.Conn.QueryContext(t.Context(),
 		"SELECT CONCAT_WS('|', "+columns+") FROM "+s.Table(table)+" WHERE "+where+" ORDER BY 1")
 	if err != nil {

@@ -70,6 +70,9 @@ func (t *Tables) RefreshToken(ctx context.Context, old string, next authserver.T
 		if held != nil && !errors.Is(held, authserver.ErrNoAcceptance) {
 			return held
 		}
+		if !tx.Dialect().Holds(old) {
+			return authserver.ErrTokenGone
+		}
 		changed, err := tx.Exec("UPDATE {oauth2_access_tokens} SET oaat_revoked = 1 WHERE "+
 			tx.Dialect().Equal("oaat_identifier", "$1")+" AND oaat_revoked = 0", old)
 		switch {
@@ -120,7 +123,7 @@ func insertToken(tx *store.Tx, t authserver.Token, expires string) error {
 		revoked = 1
 	}
 	_, err := tx.Exec(fmt.Sprintf("INSERT INTO {oauth2_access_tokens} (oaat_acceptance_id, oaat_revoked, oaat_identifier, oaat_expires) "+
-		"VALUES (%d, %d, $1, $2)", t.AcceptanceID, revoked), t.JTI, expires)
+		"VALUES (%d, %d, $1, %s)", t.AcceptanceID, revoked, tx.Dialect().StoredTime("$2")), t.JTI, expires)
 	if errors.Is(err, store.ErrDuplicate) {
 		return authserver.ErrTokenExists
 	}

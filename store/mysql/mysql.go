@@ -1,4 +1,4 @@
-// Package mysql lets package store read MySQL and MariaDB. Importing it
+// Package mysql lets package store use MySQL and MariaDB. Importing it
 // registers the driver "mysql".
 package mysql
 
@@ -19,7 +19,7 @@ func init() { store.Register("mysql", driver{}) }
 
 type driver struct{}
 
-func (driver) Open(dsn string, tlsConfig *tls.Config) (store.Server, error) {
+func (driver) Open(dsn string, tlsConfig *tls.Config, _ bool) (store.Server, error) {
 	c, err := parseDSN(dsn)
 	if err != nil {
 		return store.Server{}, err
@@ -56,6 +56,8 @@ func (dialect) Text(expression string) string { return expression }
 
 func (dialect) Time(column string) string { return column }
 
+func (dialect) StoredTime(value string) string { return value }
+
 func (dialect) Equal(column, value string) string { return column + " = " + value }
 
 // Bind writes the values in hexadecimal: no quoting that depends on sql_mode or on a character set, and no
@@ -67,6 +69,9 @@ func (dialect) Bind(values []string) (expressions []string, args []any) {
 	}
 	return expressions, nil
 }
+
+// Holds is true, because columns hold bytes.
+func (dialect) Holds(string) bool { return true }
 
 func (dialect) Begin() string { return "START TRANSACTION" }
 

@@ -24,6 +24,11 @@ func (dialect) Time(column string) string {
 		"ELSE CAST(" + column + " AS text) END"
 }
 
+// StoredTime names the zone, because the session has one of its own.
+func (dialect) StoredTime(value string) string {
+	return "to_timestamp(" + value + " || '+00', 'YYYYMMDDHH24MISSTZH')"
+}
+
 func (dialect) Equal(column, value string) string { return column + " = " + value }
 
 // Bind replaces what no text of PostgreSQL can hold: NUL, and bytes that are not
@@ -32,12 +37,21 @@ func (dialect) Equal(column, value string) string { return column + " = " + valu
 func (dialect) Bind(values []string) (expressions []string, args []any) {
 	for i, v := range values {
 		expressions = append(expressions, "$"+strconv.Itoa(i+1))
-		args = append(args, strings.ReplaceAll(strings.ToValidUTF8(v, "\uFFFD"), "\x00", "\uFFFD"))
+		args = append(args, held(v))
 	}
 	return expressions, args
 }
 
-func (dialect) Begin() string { return "BEGIN" }
+func held(value string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(value, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+func (dialect) Holds(value string) bool { return held(value) == value }
+
+// Begin names the level at which each statement sees what was committed before
+// it. At a higher one a transaction would not see what the holder of a row that
+// it waited for has written elsewhere.
+func (dialect) Begin() string { return "BEGIN ISOLATION LEVEL READ COMMITTED" }
 
 func (dialect) Lock() string { return " FOR UPDATE" }
 

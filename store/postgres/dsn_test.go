@@ -61,7 +61,7 @@ func TestOpen(t *testing.T) {
 	t.Setenv("PGHOST", "other.test")
 	t.Setenv("PGOPTIONS", "-csearch_path=other")
 	for _, test := range dsns {
-		s, err := driver{}.Open(test.dsn, nil)
+		s, err := driver{}.Open(test.dsn, nil, false)
 		switch {
 		case test.want == "" && err != nil:
 			t.Errorf("%s: %v", test.dsn, err)
@@ -117,7 +117,7 @@ func TestConfig(t *testing.T) {
 		"postgres://gateway@db/enwiki?sslmode=disable": {},
 		"postgres://gateway@/enwiki?host=/run":         {},
 	} {
-		if _, err := (driver{}).Open(text, config); err == nil {
+		if _, err := (driver{}).Open(text, config, false); err == nil {
 			t.Errorf("%s was accepted with tls", text)
 		}
 	}

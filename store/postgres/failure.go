@@ -25,11 +25,12 @@ const (
 var failures = map[string]validator.Failure{
 	"53300": validator.LimitFailure, // too many connections: of the server, the database or the account
 
-	"08": validator.ServerFailure, // connection
-	"53": validator.ServerFailure, // out of memory, disk or another resource
-	"57": validator.ServerFailure, // shut down, starting, or the statement was canceled
-	"58": validator.ServerFailure, // the system around the server
-	"28": validator.ServerFailure, // the account was refused
+	"08":    validator.ServerFailure, // connection
+	"53":    validator.ServerFailure, // out of memory, disk or another resource
+	"57":    validator.ServerFailure, // shut down, starting, or the statement was canceled
+	"58":    validator.ServerFailure, // the system around the server
+	"28":    validator.ServerFailure, // the account was refused
+	"25006": validator.ServerFailure, // the server is read-only, as a former primary is
 	// A standby ends what stands in the way of its catching up.
 	"40001": validator.ServerFailure,
 

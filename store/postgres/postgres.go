@@ -1,4 +1,4 @@
-// Package postgres lets package store read PostgreSQL. Importing it registers
+// Package postgres lets package store use PostgreSQL. Importing it registers
 // the driver "postgres".
 //
 // What this module calls a database is a schema in PostgreSQL. A DSN names one
@@ -25,7 +25,7 @@ type driver struct{}
 
 func (driver) Dialect() store.Dialect { return dialect{} }
 
-func (driver) Open(dsn string, tlsConfig *tls.Config) (store.Server, error) {
+func (driver) Open(dsn string, tlsConfig *tls.Config, _ bool) (store.Server, error) {
 	d, err := parseDSN(dsn)
 	if err != nil {
 		return store.Server{}, err

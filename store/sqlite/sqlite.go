@@ -1,6 +1,6 @@
-// Package sqlite lets package store read SQLite files. Importing it registers
-// the driver "sqlite". The DSN is the path of the file, which is opened for
-// reading only.
+// Package sqlite lets package store use SQLite files. Importing it registers
+// the driver "sqlite". The DSN is the path of the file. A pool that does not write
+// opens it for reading only.
 package sqlite
 
 import (
@@ -22,15 +22,26 @@ func init() { store.Register("sqlite", driver{}) }
 
 type driver struct{}
 
-func (driver) Open(dsn string, tlsConfig *tls.Config) (store.Server, error) {
+// Options of a connection. A file that is not there is never made.
+const (
+	reading = "?mode=ro&_pragma=busy_timeout(1000)&_pragma=query_only(1)"
+	// synchronous(FULL) has a COMMIT on the disk when it returns, in WAL mode too.
+	writing = "?mode=rw&_pragma=busy_timeout(1000)&_pragma=synchronous(FULL)"
+)
+
+func (driver) Open(dsn string, tlsConfig *tls.Config, writes bool) (store.Server, error) {
 	switch {
 	case tlsConfig != nil:
 		return store.Server{}, errors.New("tls: a file has none")
 	case dsn == "", dsn == ":memory:", strings.HasPrefix(dsn, "file:"), strings.ContainsAny(dsn, "?#\x00"):
 		return store.Server{}, errors.New("want the path of the database file, without options")
 	}
+	options := reading
+	if writes {
+		options = writing
+	}
 	path := url.URL{Path: dsn}
-	connector, err := sqlite.NewConnector("file:" + path.EscapedPath() + "?mode=ro&_pragma=busy_timeout(1000)&_pragma=query_only(1)")
+	connector, err := sqlite.NewConnector("file:" + path.EscapedPath() + options)
 	if err != nil {
 		return store.Server{}, errors.New("malformed")
 	}
@@ -53,6 +64,8 @@ func (dialect) Text(expression string) string { return expression }
 
 func (dialect) Time(column string) string { return column }
 
+func (dialect) StoredTime(value string) string { return value }
+
 // Begin takes the lock of the file at once: a transaction that has read cannot
 // take it any more when another one has written since.
 func (dialect) Begin() string { return "BEGIN IMMEDIATE" }
@@ -73,6 +86,9 @@ func (dialect) Bind(values []string) (expressions []string, args []any) {
 	}
 	return expressions, args
 }
+
+// Holds is true, because a column holds any text, whatever its type.
+func (dialect) Holds(string) bool { return true }
 
 // Missing reads the message: SQLite has one code for all that is wrong with a statement.
 func (driver) Missing(err error) *store.Missing {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
@@ -17,11 +16,17 @@ import (
 const WriterUser = "oauth_writer"
 
 // writerStatement reads a statement of docs/database.md for the account that
-// writes.
-var writerStatement = regexp.MustCompile(`(?m)^GRANT ([^;]*?)\s+ON enwiki\.(\w+) TO 'oauth_writer'@'10\.0\.0\.5';`)
+// writes, and the comment that says for which tables it is. anyWriterStatement is
+// any such statement.
+var (
+	writerStatement = regexp.MustCompile(
+		`(?:-- ([^\n]*):\n)?GRANT ([^;]*?)\s+ON (?:SEQUENCE )?\w+\."?(\w+)"? TO (?:'(oauth_writer)'@'10\.0\.0\.5'|oauth_writer);`)
+	anyWriterStatement = regexp.MustCompile(`(?m)^GRANT [^;]*\sON [^;]*\.[^;]* TO '?oauth_writer\b`)
+)
 
 // WriterRights are the rights that docs/database.md grants the account that
 // writes, by table: such as "DELETE" or "SELECT (oaac_id)", one for each column.
+// The sequences of PostgreSQL are among the tables. A file has no accounts.
 func WriterRights(tb testing.TB, b Backend) map[string][]string {
 	tb.Helper()
 	text, err := os.ReadFile(document(tb))
@@ -29,12 +34,22 @@ func WriterRights(tb testing.TB, b Backend) map[string][]string {
 		tb.Fatal(err)
 	}
 	statements := writerStatement.FindAllStringSubmatch(string(text), -1)
-	if n := strings.Count(string(text), "'oauth_writer'@'10.0.0.5';"); len(statements) == 0 || len(statements) != n {
+	if n := len(anyWriterStatement.FindAll(text, -1)); len(statements) == 0 || len(statements) != n {
 		tb.Fatalf("%d of %d statements for oauth_writer in docs/database.md can be read", len(statements), n)
 	}
 	rights := map[string][]string{}
 	for _, s := range statements {
-		rights[s[2]] = append(rights[s[2]], SplitRights(s[1])...)
+		table, isMySQL := s[3], s[4] != ""
+		if isMySQL != (b.Driver == wikidb.MySQL) || b.Driver == wikidb.SQLite || !applies(tb, s[1], b) {
+			continue
+		}
+		if table == wikidb.OldUserTable {
+			table = "user"
+		}
+		rights[table] = append(rights[table], SplitRights(s[2])...)
+	}
+	if b.Driver == wikidb.SQLite {
+		return rights
 	}
 	// What the page says in words: of other tables it reads what the gateway
 	// reads.
@@ -70,42 +85,48 @@ func SplitRights(list string) (rights []string) {
 
 // CanWrite reports whether stores of the kind can be written.
 func (b Backend) CanWrite() bool {
-	return b.Driver == wikidb.MySQL && !b.WikiServer && !b.CentralServer
+	return !b.WikiServer && !b.CentralServer
 }
 
 // Writer makes the account that writes, with exactly the rights that
-// docs/database.md grants, and returns how to connect as it.
+// docs/database.md grants, and returns how to connect as it. For a file it is the
+// path.
 func (w Wiki) Writer(tb testing.TB) store.Config {
 	tb.Helper()
-	s := w.writable(tb)
-	var grants []string
-	for table, rights := range WriterRights(tb, w.Backend) {
-		grants = append(grants, "GRANT "+strings.Join(rights, ", ")+" ON "+w.Table(table))
-	}
-	slices.Sort(grants)
-	s.CreateUser(tb, WriterUser, Password, grants...)
 	c := w.Config
-	c.DSN = s.DSN(WriterUser, Password, w.Database)
+	c.Writes = true
+	if w.server == nil {
+		return c
+	}
+	var databases, grants []string
+	for table, rights := range WriterRights(tb, w.Backend) {
+		databases = append(databases, w.database(table))
+		grants = append(grants, "GRANT "+strings.Join(rights, ", ")+" ON "+w.granted(table))
+	}
+	slices.Sort(databases)
+	w.server.createUser(tb, WriterUser, slices.Compact(databases))
+	for _, grant := range grants {
+		w.server.exec(tb, grant+" TO "+w.server.grantee(WriterUser))
+	}
+	c.DSN = w.server.dsn(WriterUser, w.Database)
 	return c
 }
 
-// writable returns the server that the account that writes is on.
-func (w Wiki) writable(tb testing.TB) *mariadb.Server {
-	tb.Helper()
-	s, ok := w.server.(mariadbServer)
-	if !ok {
-		tb.Fatalf("%s cannot be written", w.Name)
+// granted is a table or a sequence as a GRANT statement names it.
+func (w Wiki) granted(table string) string {
+	if strings.HasSuffix(table, "_seq") {
+		return "SEQUENCE " + w.Table(table)
 	}
-	return s.Server
+	return w.Table(table)
 }
 
 // Revoke takes a right of the table, as WriterRights names it, from the account
 // that writes, until the test ends.
 func (w Wiki) Revoke(tb testing.TB, table, right string) {
 	tb.Helper()
-	s, user := w.writable(tb), "'"+WriterUser+"'@'%'"
-	s.Exec(tb, "REVOKE "+right+" ON "+w.Table(table)+" FROM "+user)
-	tb.Cleanup(func() { s.Exec(tb, "GRANT "+right+" ON "+w.Table(table)+" TO "+user) })
+	s := w.server
+	s.exec(tb, "REVOKE "+right+" ON "+w.granted(table)+" FROM "+s.grantee(WriterUser))
+	tb.Cleanup(func() { s.exec(tb, "GRANT "+right+" ON "+w.granted(table)+" TO "+s.grantee(WriterUser)) })
 }
 
 // View is what the wiki is called in store.Wiki.

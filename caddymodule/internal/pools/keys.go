@@ -16,7 +16,7 @@ import (
 func databaseKey(c store.Config, files []string) string {
 	parts := append([]string{
 		c.Driver, c.DSN, c.OAuthDatabase, c.QueryTimeout.String(), c.ConnMaxLifetime.String(),
-		strconv.Itoa(c.MaxOpenConns), strconv.Itoa(len(c.Replicas)),
+		strconv.Itoa(c.MaxOpenConns), strconv.FormatBool(c.Writes), strconv.Itoa(len(c.Replicas)),
 	}, c.Replicas...)
 	if c.TLS != nil {
 		parts = append(parts, c.TLS.CA, c.TLS.Cert, c.TLS.Key, c.TLS.ServerName)
