@@ -68,7 +68,18 @@ func (i *issuer) publicApp(t *testing.T) wikidb.Consumer {
 // Every flow of OAuth 2 goes on after a restart between any two of its steps:
 // nothing that it needs is in the memory of the process.
 func TestIssuingOutlivesARestart(t *testing.T) {
-	i := newIssuer(t, "state memory")
+	outliveRestarts(t, newIssuer(t, "state memory"))
+}
+
+// Every flow of OAuth 2 goes on after the process was killed between any two of its
+// steps.
+func TestIssuingOutlivesSIGKILL(t *testing.T) {
+	outliveRestarts(t, issuerOf(t, harness.Options{OwnProcess: true}, nil, "state memory"))
+}
+
+// outliveRestarts restarts the gateway between any two steps of each flow.
+func outliveRestarts(t *testing.T, i *issuer) {
+	t.Helper()
 	public := i.publicApp(t)
 	c := sign.Credentials{ConsumerKey: i.app1.Key, ConsumerSecret: i.secret(i.app1)}
 	request := tokenPair(t, i.signed(t, "/oauth/initiate", c, sign.Options{Callback: "oob"}))

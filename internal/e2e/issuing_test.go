@@ -38,9 +38,7 @@ route {
 		session caddy {
 			name {http.auth.user.id}
 		}
-		lifetimes {
-			refresh_token 1h
-		}
+		{$LIFETIMES}
 		import {$OWN}
 	}
 	oauth {
@@ -59,7 +57,17 @@ type issuer struct {
 
 func newIssuer(t *testing.T, own ...string) *issuer {
 	t.Helper()
-	w := harness.NewWiki(t, validator.Release139)
+	return issuerOf(t, harness.Options{}, nil, own...)
+}
+
+// issuerOf is an issuer with other options of the gateway. Through changes the DSN
+// of the account that writes.
+func issuerOf(t *testing.T, o harness.Options, through func(dsn string) string, own ...string) *issuer {
+	t.Helper()
+	if o.Wiki == nil {
+		o.Wiki = harness.NewWiki(t, validator.Release139)
+	}
+	w := o.Wiki
 	dir := t.TempDir()
 	file := func(name, content string) string {
 		path := filepath.Join(dir, name)
@@ -69,10 +77,18 @@ func newIssuer(t *testing.T, own ...string) *issuer {
 		return path
 	}
 	key := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(w.IssuerKey)})
-	lines := "writer {file." + file("writer", w.Writer(t).DSN) + "}\nprivate_key " + file("key.pem", string(key))
+	dsn := w.Writer(t).DSN
+	if through != nil {
+		dsn = through(dsn)
+	}
+	lines := "writer {file." + file("writer", dsn) + "}\nprivate_key " + file("key.pem", string(key))
 	i := &issuer{own: file("own", strings.Join(own, "\n")+"\n")}
-	site := strings.NewReplacer("{$WRITER}", lines, "{$OWN}", i.own).Replace(issuingSite)
-	i.Gateway = harness.New(t, harness.Options{Wiki: w, Site: site})
+	lifetimes := "lifetimes {\nrefresh_token 1h\n}"
+	if strings.HasPrefix(strings.Join(own, "\n"), "lifetimes") {
+		lifetimes = ""
+	}
+	o.Site = strings.NewReplacer("{$WRITER}", lines, "{$LIFETIMES}", lifetimes, "{$OWN}", i.own).Replace(issuingSite)
+	i.Gateway = harness.New(t, o)
 	owner := wikidb.User{ID: 99, Name: "Owner"}
 	w.Insert(t, owner)
 	i.app1, i.app2 = w.HMAC.Consumer, w.OAuth2.Consumer

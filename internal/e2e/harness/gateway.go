@@ -16,6 +16,7 @@ import (
 
 	_ "github.com/caddy-mwoauth/caddy-mwoauth" // registers with Caddy
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/loopback"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -33,6 +34,10 @@ type Options struct {
 	// {$HTTP2}, a port, in their address, and {$BACKEND}, an address.
 	Sites   string
 	Servers string // further lines of the global option servers
+
+	// OwnProcess runs Caddy in a process of its own, which a test may kill. There
+	// may be several of them at a time.
+	OwnProcess bool
 
 	// Recipe is a whole Caddyfile of the documentation, in place of all that
 	// the options above say of the configuration.
@@ -55,7 +60,10 @@ type Gateway struct {
 	Client  *http.Client
 
 	options Options
+	ports   portNumbers
+	dir     string // of files
 	log     string
+	process *process.Process // of OwnProcess
 }
 
 // New starts a gateway, which is stopped with the test.
@@ -68,17 +76,23 @@ func New(tb testing.TB, o Options) *Gateway {
 		o.Site = DefaultSite
 	}
 	p := ports()
+	if o.OwnProcess {
+		p = newPorts()
+	}
+	dir := tb.TempDir()
 	g := &Gateway{
-		Wiki: o.Wiki, Backend: newBackend(tb, o.Backend), options: o,
+		Wiki: o.Wiki, Backend: newBackend(tb, o.Backend), options: o, ports: p, dir: dir,
 		HTTP: "127.0.0.1:" + p.http, HTTPS: "127.0.0.1:" + p.https, HTTP2: "127.0.0.1:" + p.second,
-		Client: newClient(), log: filepath.Join(tb.TempDir(), "log"),
+		Client: newClient(), log: filepath.Join(dir, "log"),
 	}
 	if err := g.Load(tb, o.Settings...); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
 		g.Client.CloseIdleConnections()
-		if err := caddy.Stop(); err != nil {
+		if g.process != nil {
+			g.process.Kill()
+		} else if err := caddy.Stop(); err != nil {
 			tb.Error(err)
 		}
 	})
@@ -86,22 +100,32 @@ func New(tb testing.TB, o Options) *Gateway {
 }
 
 // Load loads the configuration with other lines of the directive, as a reload
-// does. A configuration that does not load leaves the old one running.
+// does. A configuration that does not load leaves the old one running. A process
+// of its own is killed and started again.
 func (g *Gateway) Load(tb testing.TB, settings ...string) error {
 	tb.Helper()
 	g.Client.CloseIdleConnections() // Caddy closes those itself, perhaps just when one is used again
+	if g.options.OwnProcess {
+		g.run(tb, g.caddyfile(tb, settings...))
+		return nil
+	}
 	return load(g.caddyfile(tb, settings...))
 }
 
 // Restart stops Caddy and starts it with the same configuration. What only the
-// process knew is lost, as in a new process.
-func (g *Gateway) Restart(tb testing.TB, settings ...string) {
+// process knew is lost, as in a new process. A process of its own is killed.
+func (g *Gateway) Restart(tb testing.TB) {
 	tb.Helper()
+	if g.options.OwnProcess {
+		g.Kill()
+		g.Start(tb)
+		return
+	}
 	g.Client.CloseIdleConnections()
 	if err := caddy.Stop(); err != nil {
 		tb.Fatal(err)
 	}
-	if err := g.Load(tb, settings...); err != nil {
+	if err := g.Load(tb); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -126,7 +150,7 @@ func (g *Gateway) caddyfile(tb testing.TB, settings ...string) string {
 	if g.options.Recipe != "" {
 		return g.recipe(tb)
 	}
-	p, c := ports(), siteCertificate()
+	p, c := g.ports, siteCertificate()
 	return strings.NewReplacer(
 		"{$HTTP}", p.http, "{$HTTPS}", p.https, "{$HTTP2}", p.second, "{$METRICS}", p.metrics,
 		"{$BACKEND}", g.Backend.Addr, "{$LOG}", g.log, "{$CERT}", c.certFile, "{$KEY}", c.keyFile,
@@ -140,7 +164,7 @@ func (g *Gateway) caddyfile(tb testing.TB, settings ...string) string {
 // replaceAddress replaces what a test's own sites may hold: a Replacer does not
 // look into what it has put in.
 func (g *Gateway) replaceAddress(text string) string {
-	return strings.NewReplacer("{$HTTP2}", ports().second, "{$BACKEND}", g.Backend.Addr).Replace(text)
+	return strings.NewReplacer("{$HTTP2}", g.ports.second, "{$BACKEND}", g.Backend.Addr).Replace(text)
 }
 
 const frame = `{
@@ -198,16 +222,18 @@ func (g *Gateway) Log(tb testing.TB) string {
 // Metrics are Caddy's metrics in Prometheus' text format.
 func (g *Gateway) Metrics(tb testing.TB) string {
 	tb.Helper()
-	return string(g.Do(tb, g.Request(tb, "GET", "http://127.0.0.1:"+ports().metrics+"/metrics", "")).Body)
+	return string(g.Do(tb, g.Request(tb, "GET", "http://127.0.0.1:"+g.ports.metrics+"/metrics", "")).Body)
 }
 
 type portNumbers struct{ http, https, second, metrics string }
 
 // ports are free ones, chosen once: Caddy hands its sockets over from one
 // configuration to the next.
-var ports = sync.OnceValue(func() portNumbers {
+var ports = sync.OnceValue(newPorts)
+
+func newPorts() portNumbers {
 	return portNumbers{freePort(), freePort(), freePort(), freePort()}
-})
+}
 
 func freePort() string {
 	addr, err := loopback.FreeAddr()

@@ -6,7 +6,8 @@
 //
 //	func TestMain(m *testing.M) { harness.Main(m) }
 //
-// There is one Caddy per process: tests that run one must not be parallel.
+// There is one Caddy per process: tests that run one must not be parallel. With
+// Options.OwnProcess the test program runs itself again, to be Caddy.
 package harness
 
 import (
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 )
@@ -26,6 +29,10 @@ const extendedConnect = "http2xconnect=1"
 // Main runs the tests, with Caddy's own files in a directory that goes with
 // them, and then stops MariaDB.
 func Main(m *testing.M) {
+	if os.Getenv(asCaddy) != "" {
+		caddycmd.Main()
+		return
+	}
 	if !strings.Contains(os.Getenv("GODEBUG"), extendedConnect) {
 		if err := runAgain(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
