@@ -154,7 +154,7 @@ func readToken(file string, stdin io.Reader, warn io.Writer) (token, secret stri
 	if err != nil {
 		return "", "", err
 	}
-	values, err := url.ParseQuery(strings.TrimSpace(string(text)))
+	values, err := url.ParseQuery(strings.TrimSpace(string(text))) //nolint:forbidigo // an answer, which is not signed
 	token, secret = values.Get("oauth_token"), values.Get("oauth_token_secret")
 	if err != nil || token == "" || secret == "" { // the text may hold a secret
 		return "", "", errors.New("no token: want oauth_token=...&oauth_token_secret=..., which is what /initiate and /token answer")

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -27,12 +26,13 @@ func newDemoCommand() *cobra.Command {
 	var listen string
 	cmd := &cobra.Command{
 		Use:   "demo [--listen <address>]",
-		Short: "Runs the directive in front of an echo backend, with a wiki of its own",
-		Long: `Runs Caddy with the oauth directive on a loopback port, in front of a backend that answers with the request
-headers that reached it, and prints curl lines to try: one that passes per protocol, and one per common refusal.
+		Short: "Runs both directives in front of an echo backend, with a wiki of its own",
+		Long: `Runs Caddy with the directives oauth_server and oauth on a loopback port, in front of a backend that answers with the
+request headers that reached it. Prints curl lines to try: one that passes per protocol, and one per common refusal.
+Then come a link that opens the consent page as one of the wiki's users, and lines that get tokens by each protocol.
 
-The wiki is an SQLite file in a new temporary directory, with two users and four apps. All secrets are made at each
-start, and are gone, with the directory, when the command ends (Ctrl-C). Refusals are logged here.`,
+The wiki is an SQLite file in a new temporary directory, with two users and six apps. All secrets are made at each
+start, and are gone, with the directory, when the command ends (Ctrl-C). What is issued or refused is logged here.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
@@ -76,7 +76,7 @@ func runDemo(ctx context.Context, address string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	wiki, err := newDemoWiki(ctx, dir, time.Now())
+	wiki, err := newDemoWiki(ctx, dir, address, time.Now())
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func runDemo(ctx context.Context, address string, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, backend.Close()) }()
 
 	caddyfile := wiki.caddyfile(address, l.Addr().String())
-	if err := os.WriteFile(filepath.Join(dir, "Caddyfile"), []byte(caddyfile), 0o600); err != nil {
+	if err := wiki.writeFile("Caddyfile", caddyfile); err != nil {
 		return err
 	}
 	document, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
@@ -104,7 +104,7 @@ func runDemo(ctx context.Context, address string, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, caddy.Stop()) }()
 
-	lines, err := wiki.lines("http://" + address)
+	lines, err := wiki.lines()
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func runDemo(ctx context.Context, address string, out io.Writer) (err error) {
 func echo(w http.ResponseWriter, r *http.Request) {
 	headers := map[string]string{}
 	for name, values := range r.Header {
-		if name == "Authorization" { // a bearer token may be used again
+		if name == "Authorization" || name == "Cookie" { // they may be used again
 			values = []string{"(not shown)"}
 		}
 		headers[name] = strings.Join(values, ", ")

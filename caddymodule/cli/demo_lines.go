@@ -45,14 +45,17 @@ var demoLines = []demoLine{
 	{title: "a bearer token that was revoked", reason: validator.TokenRevoked, app: "oauth2-revoked"},
 }
 
+// demoTarget is the request of all lines.
+const demoTarget = "/w/api.php?action=query&meta=userinfo&format=json"
+
 // lines is what the demonstration prints.
-func (w *demoWiki) lines(base string) (string, error) {
-	url := base + "/w/api.php?action=query&meta=userinfo&format=json"
+func (w *demoWiki) lines() (string, error) {
+	url := w.base + demoTarget
 	var text strings.Builder
 	fmt.Fprintf(&text, `The wiki %q with fresh secrets is behind %s, in front of a backend that answers what it got.
 Configuration: %s
 Secrets:       %s
-`, demoWikiID, base, w.path("Caddyfile"), w.path("credentials"))
+`, demoWikiID, w.base, w.path("Caddyfile"), w.path("credentials"))
 	for _, line := range demoLines {
 		command, err := w.command(line, url)
 		if err != nil {
@@ -74,9 +77,9 @@ A fresh line for one of the apps %s, and any method, URL and form:
 
 %s oauth sign --credentials %s --app %s %s
 
-Ctrl-C ends the demonstration, and removes all of it.
+%sCtrl-C ends the demonstration, and removes all of it.
 `, w.made.Add(validator.DefaultTimestampWindow).Format(time.TimeOnly), w.made.Add(demoLifetime).Format(time.TimeOnly),
-		w.appNames(), shellQuote(caddy), shellQuote(w.path("credentials")), w.apps[0].name, shellQuote(url))
+		w.appNames(), shellQuote(caddy), shellQuote(w.path("credentials")), w.apps[0].name, shellQuote(url), w.issuingText(caddy))
 	return text.String(), nil
 }
 

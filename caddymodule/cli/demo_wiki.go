@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,16 +26,20 @@ const (
 	demoLifetime = time.Hour // of bearer tokens
 
 	demoAlice, demoBob = 1, 2 // user ids
+
+	demoDatabase = "wiki.sqlite"
 )
 
 // demoWiki is a wiki with fresh secrets, in a directory that nobody else can enter.
 type demoWiki struct {
 	dir     string
+	base    string // scheme, host and port
 	siteKey string
 	issuer  *rsa.PrivateKey // signs bearer tokens
 	made    time.Time
 	rows    []wikidb.Row
 	apps    []demoApp
+	issuing demoIssuing
 }
 
 // demoApp is a section of the credentials file: values by credentialNames.
@@ -45,9 +48,9 @@ type demoApp struct {
 	values map[string]string
 }
 
-// newDemoWiki makes the wiki's database, keys and credentials file. Alice owns
-// all apps.
-func newDemoWiki(ctx context.Context, dir string, now time.Time) (*demoWiki, error) {
+// newDemoWiki makes the database, keys and credentials file of a wiki at an
+// address. Alice owns all apps.
+func newDemoWiki(ctx context.Context, dir, address string, now time.Time) (*demoWiki, error) {
 	if !slices.Contains(sql.Drivers(), wikidb.SQLite) {
 		return nil, errors.New("this Caddy has no SQLite: build it with --with github.com/caddy-mwoauth/caddy-mwoauth/store/sqlite")
 	}
@@ -59,7 +62,7 @@ func newDemoWiki(ctx context.Context, dir string, now time.Time) (*demoWiki, err
 	if err != nil {
 		return nil, err
 	}
-	w := &demoWiki{dir: dir, siteKey: wikidb.RandomHex(32), issuer: issuer, made: now, rows: []wikidb.Row{
+	w := &demoWiki{dir: dir, base: "http://" + address, siteKey: wikidb.RandomHex(32), issuer: issuer, made: now, rows: []wikidb.Row{
 		wikidb.User{ID: demoAlice, Name: "Alice"},
 		wikidb.Group{UserID: demoAlice, Name: "sysop"},
 		wikidb.User{ID: demoBob, Name: "Bob"},
@@ -81,20 +84,33 @@ func newDemoWiki(ctx context.Context, dir string, now time.Time) (*demoWiki, err
 	if err := w.addOAuth2("oauth2", oauth2, demoBob); err != nil {
 		return nil, err
 	}
+	if err := w.addIssuing(5); err != nil {
+		return nil, err
+	}
 	for name, text := range map[string]string{
-		"site_key":    w.siteKey,
-		"oauth2.pem":  publicPEM(issuer),
-		demoKeyFile:   string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(client)})),
-		"credentials": w.credentialsFile(),
+		"site_key":     w.siteKey,
+		"oauth2.pem":   publicPEM(issuer),
+		demoPrivateKey: privatePEM(issuer),
+		demoKeyFile:    privatePEM(client),
+		"credentials":  w.credentialsFile(),
+		demoDatabase:   "", // so that the driver does not choose its mode
 	} {
-		if err := os.WriteFile(w.path(name), []byte(text), 0o600); err != nil {
+		if err := w.writeFile(name, text); err != nil {
 			return nil, err
 		}
 	}
 	return w, w.fill(ctx)
 }
 
-const demoKeyFile = "rsa_app.pem"
+// writeFile writes a file that its owner alone can read.
+func (w *demoWiki) writeFile(name, text string) error {
+	return os.WriteFile(w.path(name), []byte(text), 0o600)
+}
+
+const (
+	demoKeyFile    = "rsa_app.pem"
+	demoPrivateKey = "oauth2_private.pem"
+)
 
 // addOAuth1 adds an app that the user has approved.
 func (w *demoWiki) addOAuth1(name string, c wikidb.Consumer, user uint64) {
@@ -133,7 +149,7 @@ func (w *demoWiki) addOAuth2(name string, c wikidb.Consumer, user uint64) error 
 func (w *demoWiki) path(name string) string { return filepath.Join(w.dir, name) }
 
 func (w *demoWiki) fill(ctx context.Context) (err error) {
-	conn, err := sql.Open(wikidb.SQLite, w.path("wiki.sqlite"))
+	conn, err := sql.Open(wikidb.SQLite, w.path(demoDatabase))
 	if err != nil {
 		return err
 	}
@@ -160,36 +176,9 @@ func (w *demoWiki) credentialsFile() string {
 	return text.String()
 }
 
-// caddyfile is the configuration of the demonstration.
-func (w *demoWiki) caddyfile(address, backend string) string {
-	host, _, _ := net.SplitHostPort(address) // it was listened on
-	return fmt.Sprintf(`{
-	admin off
-	auto_https off
-	persist_config off
-	storage file_system %[1]s
-	log {
-		include http.handlers.oauth
-	}
+func privatePEM(key *rsa.PrivateKey) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 }
-
-http://%[2]s {
-	bind %[3]s
-	oauth {
-		store sqlite %[4]s
-		wiki %[5]s
-		mediawiki %[6]s
-		secret_key %[7]s
-		public_key %[8]s
-	}
-	reverse_proxy %[9]s
-}
-`, w.quoted("caddy"), address, host, w.quoted("wiki.sqlite"), demoWikiID, demoRelease,
-		"`{file."+w.path("site_key")+"}`", w.quoted("oauth2.pem"), backend)
-}
-
-// quoted is a path as one word of a Caddyfile.
-func (w *demoWiki) quoted(name string) string { return "`" + w.path(name) + "`" }
 
 func publicPEM(key *rsa.PrivateKey) string {
 	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)

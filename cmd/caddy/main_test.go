@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/browser"
 )
 
 // TestMain lets the test binary be the command itself, in a process of its own.
@@ -25,7 +28,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	browser.Main(m)
 }
 
 func caddy(t *testing.T, args ...string) *exec.Cmd {
@@ -47,7 +50,7 @@ func TestModulesAreBuiltIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, module := range []string{"http.handlers.oauth", "http.handlers.reverse_proxy"} {
+	for _, module := range []string{"http.handlers.oauth", "http.handlers.oauth_server", "http.handlers.reverse_proxy"} {
 		if !slices.Contains(strings.Fields(string(out)), module) {
 			t.Errorf("list-modules lacks %s", module)
 		}
@@ -66,6 +69,7 @@ type example struct{ status, reason, title, command string }
 
 var (
 	exampleTitle = regexp.MustCompile(`^# (?:passes|refused \((\d+) (\w+)\)): (.+)$`)
+	issuingText  = "Tokens are issued here too."
 	lastLine     = "Ctrl-C ends the demonstration"
 )
 
@@ -111,6 +115,7 @@ func startDemo(t *testing.T, end os.Signal) (printed string, stop func() error) 
 
 func examples(t *testing.T, printed string) (list []example) {
 	t.Helper()
+	printed, _, _ = strings.Cut(printed, "\n"+issuingText)
 	lines := strings.Split(printed, "\n")
 	for i, line := range lines {
 		if !strings.HasPrefix(line, "#") {
@@ -197,36 +202,43 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// checkFiles looks at who can read the secrets.
-func checkFiles(t *testing.T, printed string) {
+// demoDirectory is where the demonstration has its files.
+func demoDirectory(t *testing.T, printed string) string {
+	t.Helper()
 	found := regexp.MustCompile(`(?m)^Secrets: +(.+)$`).FindStringSubmatch(printed)
 	if found == nil {
 		t.Fatal("no line names the secrets")
 	}
-	dir := filepath.Dir(found[1])
-	entries, err := os.ReadDir(dir)
+	return filepath.Dir(found[1])
+}
+
+// checkFiles looks at who can read the files, most of which hold secrets.
+func checkFiles(t *testing.T, printed string) {
+	dir := demoDirectory(t, printed)
+	missing := []string{"Caddyfile", "credentials", "site_key", "oauth2_private.pem", "rsa_app.pem", "wiki.sqlite", "app.curl", "bob.curl"}
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		want := fs.FileMode(0o600)
+		if entry.IsDir() {
+			want = 0o700
+		}
+		if info.Mode().Perm() != want {
+			t.Errorf("mode of %s: %v, want %v", path, info.Mode(), want)
+		}
+		missing = slices.DeleteFunc(missing, func(name string) bool { return name == entry.Name() })
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("mode of the directory: %v, %v", info.Mode(), err)
-	}
-	secret := []string{"credentials", "site_key", "rsa_app.pem"}
-	for _, entry := range entries {
-		info, err := entry.Info()
-		if err != nil {
-			t.Fatal(err)
-		}
-		i := slices.Index(secret, entry.Name())
-		if i >= 0 {
-			secret = slices.Delete(secret, i, i+1)
-			if info.Mode().Perm() != 0o600 {
-				t.Errorf("mode of %s: %v", entry.Name(), info.Mode())
-			}
-		}
-	}
-	if len(secret) != 0 {
-		t.Errorf("files %v are missing", secret)
+	if len(missing) != 0 {
+		t.Errorf("files %v are missing", missing)
 	}
 }
 

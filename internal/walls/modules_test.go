@@ -26,6 +26,7 @@ var importers = map[string][]string{
 	"github.com/rs/cors":                  {"caddymodule/gateway", "caddymodule/server"},
 	"github.com/spf13/cobra":              {"caddymodule/cli"},
 	"go.uber.org/zap":                     {"caddymodule/..."},
+	"golang.org/x/crypto":                 {"caddymodule/cli"},
 	"golang.org/x/text":                   {"caddymodule/internal/pages", "internal/wikipath"},
 	"github.com/chromedp/cdproto":         {"internal/browser"},
 	"github.com/chromedp/chromedp":        {"internal/browser"},
