@@ -180,7 +180,7 @@ func (s *Server) unknownPage(ctx context.Context, r Request) Answer {
 	refusal = refuse(UnknownAction)
 	key := p["oauth_consumer_key"]
 	if key != "" {
-		switch c, err := s.tables.Consumer(ctx, key); {
+		switch c, err := s.claimedApp(ctx, key, false); {
 		case err != nil:
 			refusal = unavailable(err)
 		case c != nil && !c.Broken && !c.Deleted:

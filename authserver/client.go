@@ -67,8 +67,8 @@ func parseBasic(lines []string) (id, secret string, ok bool) {
 // authenticate finds the client and holds it to its secret, its grant types and a
 // redirect_uri that it sent. A client that is unknown costs as much as one with a
 // wrong secret, and is told the same.
-func (s *Server) authenticate(ctx context.Context, c clientCredentials, grantType string, form params) (*Consumer, *Refusal) {
-	client, err := s.tables.Consumer(ctx, c.id)
+func (s *Server) authenticate(ctx context.Context, c clientCredentials, grantType string, x *tokenRequest) (*Consumer, *Refusal) {
+	client, err := s.claimedApp(ctx, c.id, s.vouched(grantType, c.id, x))
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -84,6 +84,9 @@ func (s *Server) authenticate(ctx context.Context, c clientCredentials, grantTyp
 	if client == nil {
 		return nil, refuse(ClientAuthFailed)
 	}
+	if c.hasSecret {
+		s.noteProof(ctx, client.Key, right)
+	}
 	switch modern := s.cfg.Policy.Release >= 46; {
 	case client.Confidential && modern && !c.hasSecret:
 		return nil, &Refusal{Reason: InvalidParameter, Detail: "client_secret"}
@@ -96,10 +99,23 @@ func (s *Server) authenticate(ctx context.Context, c clientCredentials, grantTyp
 			return nil, refuse(ClientAuthFailed)
 		}
 	}
-	if uri, sent := form.get("redirect_uri"); sent && client.Confidential && !s.redirectAllowed(client, uri) {
+	if uri, sent := x.form.get("redirect_uri"); sent && client.Confidential && !s.redirectAllowed(client, uri) {
 		return nil, refuse(ClientAuthFailed)
 	}
 	return client, nil
+}
+
+// vouched reports whether a client shows what the app was issued, so that a user
+// has seen it: a code or a refresh token that is good.
+func (s *Server) vouched(grantType, client string, x *tokenRequest) bool {
+	switch grantType {
+	case grantCode:
+		return x.flight != nil && x.code.Client == client && s.now().Before(x.code.Expires)
+	case grantRefresh:
+		var r refreshToken
+		return s.sealer.open(sealRefresh, x.form["refresh_token"], &r) == nil && r.Client == client && s.now().Before(r.Expires)
+	}
+	return false
 }
 
 // sameSecret compares two secrets in constant time, also if their lengths differ.

@@ -274,7 +274,7 @@ func (s *Server) accessToken(ctx context.Context, r Request) Answer {
 	if refusal != nil {
 		return s.refuseToken(refusal, credentials.id, 0)
 	}
-	client, refusal := s.authenticate(ctx, credentials, grantType, form)
+	client, refusal := s.authenticate(ctx, credentials, grantType, x)
 	if refusal != nil {
 		a := s.refuseToken(refusal, credentials.id, 0)
 		if refusal.Reason == ClientAuthFailed {

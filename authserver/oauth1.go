@@ -37,7 +37,7 @@ func (s *Server) readSigned(ctx context.Context, r Request) (*signedRequest, *Re
 	if key == "" {
 		return q, protocolRefusal(validator.MissingConsumerKey, "")
 	}
-	consumer, err := s.tables.Consumer(ctx, key)
+	consumer, err := s.claimedApp(ctx, key, r.Endpoint == TokenExchange && s.holdsRequestToken(ctx, key, signed.Token()))
 	switch {
 	case err != nil:
 		return q, unavailable(err)
@@ -57,6 +57,13 @@ func (s *Server) readSigned(ctx context.Context, r Request) (*signedRequest, *Re
 	return q, nil
 }
 
+// holdsRequestToken reports whether a client that says it is the app knows a
+// request token of the app.
+func (s *Server) holdsRequestToken(ctx context.Context, key, token string) bool {
+	t, err := s.state.RequestToken(ctx, token)
+	return err == nil && t.ConsumerKey == key
+}
+
 // prove checks timestamp and signature, and uses the nonce up.
 func (s *Server) prove(ctx context.Context, q *signedRequest, tokenSecret string) *Refusal {
 	now := s.now()
@@ -65,7 +72,9 @@ func (s *Server) prove(ctx context.Context, q *signedRequest, tokenSecret string
 		refusal.Now = now
 		return refusal
 	}
-	if reason := q.CheckSignature(ctx, &q.consumer.Consumer, tokenSecret); reason != validator.OK {
+	reason := q.CheckSignature(ctx, &q.consumer.Consumer, tokenSecret)
+	s.noteProof(ctx, q.consumer.Key, reason == validator.OK)
+	if reason != validator.OK {
 		return protocolRefusal(reason, q.Method())
 	}
 	use := q.NonceUse()
@@ -268,9 +277,12 @@ func (s *Server) identify(ctx context.Context, r Request) Answer {
 	if d.Verdict == validator.Unavailable {
 		return s.refuse1(r, formatJSON, unavailable(d.Err), d.Consumer, 0)
 	}
-	consumer, err := s.tables.Consumer(ctx, signed.ConsumerKey())
-	if err != nil {
-		return s.refuse1(r, formatJSON, unavailable(err), d.Consumer, 0)
+	var consumer *Consumer
+	if d.Verdict == validator.Allow || d.Reason == validator.ConsumerNotUsable { // which is told the app's name
+		var err error
+		if consumer, err = s.claimedApp(ctx, signed.ConsumerKey(), d.Verdict == validator.Allow); err != nil {
+			return s.refuse1(r, formatJSON, unavailable(err), d.Consumer, 0)
+		}
 	}
 	if d.Verdict != validator.Allow || consumer == nil {
 		refusal := identifyRefusal(d.Reason, signed, consumer)

@@ -30,11 +30,16 @@ type fakeTables struct {
 	nextID      uint64
 	// arrive is called when an app is looked up by its key, if it is set.
 	arrive func()
+	// askers are the clients that apps were looked up for by their keys.
+	askers []validator.Asker
 	// acceptError makes Accept fail alone.
 	acceptError error
 }
 
-func (f *fakeTables) Consumer(_ context.Context, key string) (*Consumer, error) {
+func (f *fakeTables) Consumer(ctx context.Context, key string) (*Consumer, error) {
+	f.mu.Lock()
+	f.askers = append(f.askers, validator.AskerOf(ctx))
+	f.mu.Unlock()
 	if f.arrive != nil {
 		f.arrive()
 	}

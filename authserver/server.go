@@ -196,7 +196,7 @@ func origin(address string) string {
 
 // Serve answers a request.
 func (s *Server) Serve(ctx context.Context, r Request) Answer {
-	a := s.answer(ctx, r)
+	a := s.answer(validator.WithAsker(ctx, validator.Asker{Client: r.Sent.ClientIP}), r)
 	a.Event.Endpoint = r.Endpoint
 	return a
 }

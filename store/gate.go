@@ -26,11 +26,14 @@ const (
 // connections may be open, and fewer while the server accepts fewer. Lookups
 // wait for a place here, in a fair order, and never inside database/sql.
 type gate struct {
-	mu    sync.Mutex
-	now   func() time.Time
-	max   int // MaxOpenConns
-	limit int // places there are now
-	used  int
+	mu  sync.Mutex
+	now func() time.Time
+	max int // MaxOpenConns
+	// perClient bounds the lookups of one client that wait; 0: they share the
+	// bound of all.
+	perClient int
+	limit     int // places there are now
+	used      int
 
 	raise     time.Duration // between two rises of the limit
 	risen     bool          // since the server last refused a connection
@@ -66,7 +69,7 @@ func (g *gate) enter(ctx context.Context, stranger bool, from source, wait time.
 		g.mu.Unlock()
 		return nil
 	}
-	if !g.room(from) {
+	if own := g.lines(stranger).named[from.client]; g.perClient > 0 && own != nil && own.waiting >= g.perClient || !g.room(from) {
 		g.mu.Unlock()
 		return &validator.StoreError{Failure: validator.QueueFailure, Err: errCrowded}
 	}

@@ -30,6 +30,7 @@ type Pool struct {
 
 	known       known
 	secondLooks secondLooks
+	unproven    *Places  // of Read and Transact
 	told        sync.Map // what was told of the wikis, by kind and identity
 	notifies    bool
 }
@@ -64,7 +65,9 @@ func Open(cfg Config) (*Pool, error) {
 	if err := checkName("oauth_database", cfg.OAuthDatabase); err != nil {
 		return nil, err
 	}
-	p := &Pool{cfg: cfg, driver: d, dialect: d.Dialect(), now: time.Now, notifies: notifies}
+	p := &Pool{
+		cfg: cfg, driver: d, dialect: d.Dialect(), now: time.Now, notifies: notifies, unproven: newUnproven(cfg.MaxOpenConns),
+	}
 	if err := p.connect(); err != nil {
 		_ = p.Close() // the first error is what matters
 		return nil, err

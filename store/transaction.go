@@ -67,7 +67,15 @@ func (s *Store) run(ctx context.Context, tx *Tx, do func(*Tx) error) error {
 		return s.err
 	}
 	p := s.pool
-	e := entry{patience: time.Now().Add(p.cfg.QueryTimeout), last: true}
+	asker := validator.AskerOf(ctx)
+	if asker.Unproven {
+		leave, err := p.unproven.Enter(ctx, asker.Client, p.cfg.QueryTimeout)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
+	e := entry{from: source{client: clientID(asker.Client)}, patience: time.Now().Add(p.cfg.QueryTimeout), last: true}
 	return p.admit(ctx, p.primary, e, func() error {
 		bounded, cancel := context.WithTimeout(ctx, p.cfg.QueryTimeout)
 		defer cancel()

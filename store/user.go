@@ -144,6 +144,7 @@ func (s *Store) readUser(ctx context.Context, id uint64, name string, level prof
 			continue
 		}
 		q := s.userQuery(&st, id, name, &f, level)
+		q.from = source{client: clientID(validator.AskerOf(ctx).Client)}
 		q.kind.byName = first && name != ""
 		if !first && f.user.central.id == 0 {
 			break // no user has the name, or the id

@@ -11,19 +11,30 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/sent"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 )
 
 // maxCookies bounds the cookies that are sent on to the wiki, in bytes.
 const maxCookies = 16 << 10
 
+// Anybody can send cookies, so a wiki is asked about few browsers at once. Those
+// of one client that wait are bounded too.
+const maxAsked, maxWaiting = 16, 16
+
 // mediaWikiSessions asks the wiki who is at the browser. It sends the browser's
 // cookies, user agent and address, and nothing else that the browser sent. Answers
 // are not kept, because a user who signs out is out at once.
 type mediaWikiSessions struct {
-	api *wikiAPI
+	api    *wikiAPI
+	places *store.Places
 	// source names the ids of users in MediaWiki's answer: "local" or
 	// "CentralAuth".
 	source string
+}
+
+func newMediaWikiSessions(api *wikiAPI, source string) mediaWikiSessions {
+	return mediaWikiSessions{api, store.NewPlaces(maxAsked, maxWaiting, 0), source}
 }
 
 // sessionAnswer is the answer of meta=userinfo, in format version 2.
@@ -53,6 +64,11 @@ func (s mediaWikiSessions) Visitor(r *http.Request) (*authserver.Visitor, error)
 	case len(cookies) > maxCookies:
 		return nil, fmt.Errorf("session mediawiki: the browser's cookies are larger than %d bytes", maxCookies)
 	}
+	leave, err := s.places.Enter(r.Context(), sent.Client(r), s.api.client.Timeout)
+	if err != nil {
+		return nil, fmt.Errorf("session mediawiki: too many browsers wait for the wiki to say who they are: %w", err)
+	}
+	defer leave()
 	header := http.Header{"Cookie": {cookies}}
 	if agent := r.Header.Get("User-Agent"); agent != "" {
 		header.Set("User-Agent", agent)

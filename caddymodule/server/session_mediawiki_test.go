@@ -5,9 +5,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // browserRequest is a request of a browser at an address, with more in it than the
@@ -60,7 +65,7 @@ func TestMediaWikiSession(t *testing.T) {
 				_, _ = w.Write([]byte(tt.answer))
 			}))
 			defer wiki.Close()
-			s := mediaWikiSessions{newWikiAPI(wiki.URL+"/w/api.php", "", nil, wikiTimeout), tt.source}
+			s := newMediaWikiSessions(newWikiAPI(wiki.URL+"/w/api.php", "", nil, wikiTimeout), tt.source)
 			v, err := s.Visitor(browserRequest(t, "a=1", "b=2"))
 			switch {
 			case tt.fails != "":
@@ -87,7 +92,7 @@ func TestMediaWikiSession(t *testing.T) {
 
 // A browser without cookies has no session; the wiki is not asked.
 func TestNoCookiesNoSession(t *testing.T) {
-	s := mediaWikiSessions{newWikiAPI("http://127.0.0.1:1/w/api.php", "", nil, wikiTimeout), "local"}
+	s := newMediaWikiSessions(newWikiAPI("http://127.0.0.1:1/w/api.php", "", nil, wikiTimeout), "local")
 	if v, err := s.Visitor(browserRequest(t)); v != nil || err != nil {
 		t.Errorf("%v, %v", v, err)
 	}
@@ -96,6 +101,66 @@ func TestNoCookiesNoSession(t *testing.T) {
 	}
 	if v, err := s.Visitor(browserRequest(t, strings.Repeat("a", maxCookies+1))); v != nil || err == nil || !strings.Contains(err.Error(), "cookies are larger") {
 		t.Errorf("large cookies: %v, %v", v, err)
+	}
+}
+
+// Browsers of strangers wait for a wiki that does not answer, far more than it is
+// asked about at once. A browser at another address is asked about,
+// and most of the strangers get their answer at once.
+func TestStrangersDoNotFloodTheWiki(t *testing.T) {
+	var asked, most, strangers atomic.Int32
+	release := make(chan struct{})
+	wiki := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer asked.Add(-1)
+		if n := asked.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		if r.Header.Get("X-Forwarded-For") == "203.0.113.9" {
+			strangers.Add(1)
+			<-release
+		}
+		_, _ = w.Write([]byte(`{"query":{"userinfo":{"id":3,"name":"Alice","centralids":{"local":3}}}}`))
+	}))
+	defer wiki.Close()
+	s := newMediaWikiSessions(newWikiAPI(wiki.URL, "", nil, time.Minute), "local")
+	const flood = 200
+	refused := make(chan error, flood)
+	var wg sync.WaitGroup
+	for range flood {
+		wg.Go(func() {
+			if _, err := s.Visitor(browserRequest(t, "a=1")); err != nil {
+				refused <- err
+			}
+		})
+	}
+	for range flood - maxAsked - maxWaiting {
+		if err := <-refused; validator.FailureOf(err) != validator.QueueFailure || !strings.Contains(err.Error(), "too many browsers") {
+			t.Error(err)
+		}
+	}
+	r := browserRequest(t, "b=1")
+	caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, "203.0.113.10")
+	answered := make(chan bool)
+	go func() {
+		v, err := s.Visitor(r)
+		answered <- err == nil && v != nil
+	}()
+	for waiting := true; waiting; {
+		select {
+		case release <- struct{}{}:
+		case ok := <-answered:
+			if waiting = false; !ok {
+				t.Error("the browser at another address has no answer")
+			}
+		}
+	}
+	close(release)
+	wg.Wait()
+	if n := most.Load(); n > maxAsked {
+		t.Errorf("the wiki was asked about %d browsers at once, want at most %d", n, maxAsked)
+	}
+	if n := strangers.Load(); n != maxAsked+maxWaiting {
+		t.Errorf("the wiki was asked about %d strangers, want %d", n, maxAsked+maxWaiting)
 	}
 }
 

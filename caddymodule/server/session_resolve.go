@@ -76,7 +76,7 @@ func (r resolver) sessions(from *Session, s *settings) map[string]authserver.Ses
 		if timeout == 0 {
 			timeout = wikiTimeout
 		}
-		all[w.Tables.ID] = mediaWikiSessions{newWikiAPI(address, asked, roots, timeout), source}
+		all[w.Tables.ID] = newMediaWikiSessions(newWikiAPI(address, asked, roots, timeout), source)
 	}
 	return all
 }

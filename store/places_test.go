@@ -1,0 +1,66 @@
+package store_test
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/store"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
+)
+
+// A place that was taken is free again after its time at the earliest. Of one
+// client a number waits, the others of it are refused at once, and another client
+// is next in turn.
+func TestPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const hold, waiting = time.Second, 3
+		places := store.NewPlaces(1, waiting, hold)
+		start := time.Now()
+		type entry struct {
+			client string
+			at     time.Duration
+		}
+		entered := make(chan entry, 10)
+		refused := 0
+		enter := func(client string) {
+			go func() {
+				leave, err := places.Enter(t.Context(), netip.MustParseAddr(client), time.Minute)
+				if err != nil {
+					if validator.FailureOf(err) != validator.QueueFailure || time.Since(start) != 0 {
+						t.Errorf("%v after %v, want a failure of the queue at once", err, time.Since(start))
+					}
+					refused++
+					return
+				}
+				leave()
+				entered <- entry{client, time.Since(start)}
+			}()
+			synctest.Wait()
+		}
+		const flood, other = "192.0.2.1", "192.0.2.2"
+		for range 10 {
+			enter(flood)
+		}
+		enter(other)
+		time.Sleep(time.Minute)
+		if refused != 10-1-waiting {
+			t.Errorf("%d requests of the flood are refused, want %d", refused, 10-1-waiting)
+		}
+		close(entered)
+		n := 0
+		for e := range entered {
+			if e.at != time.Duration(n)*hold {
+				t.Errorf("entry %d after %v", n, e.at)
+			}
+			if e.client == other && n > 2 {
+				t.Errorf("the other client is number %d", n)
+			}
+			n++
+		}
+		if n != 1+waiting+1 {
+			t.Errorf("%d requests have entered", n)
+		}
+	})
+}
