@@ -67,7 +67,9 @@ func (s *Server) exchangeCode(ctx context.Context, client *Consumer, x *tokenReq
 	err = s.tables.IssueToken(ctx, t.row(), t.acceptance)
 	switch {
 	case errors.Is(err, ErrTokenExists):
-		return s.replayed(ctx, client, c, flight.issued)
+		// It was not there when this request looked: another process has issued it
+		// meanwhile, to a request that was at hand at the same time.
+		return s.replayed(ctx, client, c, true)
 	case err != nil:
 		return s.refuseToken(issueRefusal(err), client.Key, c.UserID)
 	}

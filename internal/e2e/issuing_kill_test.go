@@ -15,7 +15,7 @@ import (
 // The handshake of OAuth 1.0a begins again when the process was killed between two
 // of its steps: request tokens are lost, and access tokens are not.
 func TestIssuingHandshakeBeginsAgain(t *testing.T) {
-	i := issuerOf(t, harness.Options{OwnProcess: true}, nil, "state memory")
+	i := issuerOf(t, harness.Options{OwnProcess: true}, account{}, "state memory")
 	app := sign.Credentials{ConsumerKey: i.app1.Key, ConsumerSecret: i.secret(i.app1)}
 	begin := func() (c sign.Credentials, target string) {
 		t.Helper()
@@ -68,9 +68,9 @@ func newKillable(t *testing.T, own ...string) *killable {
 	t.Helper()
 	server := mariadb.Start(t).TCPAddr()
 	k := &killable{proxy: mariadb.NewProxy(t, server)}
-	k.issuer = issuerOf(t, harness.Options{OwnProcess: true}, func(dsn string) string {
+	k.issuer = issuerOf(t, harness.Options{OwnProcess: true}, account{through: func(dsn string) string {
 		return strings.Replace(dsn, server, k.proxy.Addr, 1)
-	}, own...)
+	}}, own...)
 	return k
 }
 

@@ -74,7 +74,7 @@ func TestIssuingOutlivesARestart(t *testing.T) {
 // Every flow of OAuth 2 goes on after the process was killed between any two of its
 // steps.
 func TestIssuingOutlivesSIGKILL(t *testing.T) {
-	outliveRestarts(t, issuerOf(t, harness.Options{OwnProcess: true}, nil, "state memory"))
+	outliveRestarts(t, issuerOf(t, harness.Options{OwnProcess: true}, account{}, "state memory"))
 }
 
 // outliveRestarts restarts the gateway between any two steps of each flow.

@@ -57,12 +57,17 @@ type issuer struct {
 
 func newIssuer(t *testing.T, own ...string) *issuer {
 	t.Helper()
-	return issuerOf(t, harness.Options{}, nil, own...)
+	return issuerOf(t, harness.Options{}, account{}, own...)
 }
 
-// issuerOf is an issuer with other options of the gateway. Through changes the DSN
-// of the account that writes.
-func issuerOf(t *testing.T, o harness.Options, through func(dsn string) string, own ...string) *issuer {
+// account is how the account that writes is used otherwise than by default.
+type account struct {
+	through func(dsn string) string // changes the DSN
+	block   string                  // lines of the block of writer
+}
+
+// issuerOf is an issuer with other options of the gateway.
+func issuerOf(t *testing.T, o harness.Options, writer account, own ...string) *issuer {
 	t.Helper()
 	if o.Wiki == nil {
 		o.Wiki = harness.NewWiki(t, validator.Release139)
@@ -78,10 +83,10 @@ func issuerOf(t *testing.T, o harness.Options, through func(dsn string) string, 
 	}
 	key := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(w.IssuerKey)})
 	dsn := w.Writer(t).DSN
-	if through != nil {
-		dsn = through(dsn)
+	if writer.through != nil {
+		dsn = writer.through(dsn)
 	}
-	lines := "writer {file." + file("writer", dsn) + "}\nprivate_key " + file("key.pem", string(key))
+	lines := "writer {file." + file("writer", dsn) + "} {\n" + writer.block + "\n}\nprivate_key " + file("key.pem", string(key))
 	i := &issuer{own: file("own", strings.Join(own, "\n")+"\n")}
 	lifetimes := "lifetimes {\nrefresh_token 1h\n}"
 	if strings.HasPrefix(strings.Join(own, "\n"), "lifetimes") {

@@ -82,3 +82,6 @@ func (g *Gateway) run(tb testing.TB, caddyfile string) {
 	}
 	g.Start(tb)
 }
+
+// Options returns the options of the gateway, for another one of the same site.
+func (g *Gateway) Options() Options { return g.options }
