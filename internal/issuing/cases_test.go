@@ -124,12 +124,30 @@ func parseDifference(text string) (d difference, ok bool) {
 	return difference{n - 1, m[2], m[3], m[4]}, err == nil
 }
 
-// replayable returns the cases that can be replayed: all but those of MediaWiki's
-// own pages, of rights that only its code asks for, and of what is not built.
-func replayable(all []recorded, slow bool) []recorded {
-	return slices.DeleteFunc(slices.Clone(all), func(c recorded) bool {
-		return c.MediaWikiOnly || c.Variant == "nomanage" || c.Group == "o2-client" || c.Slow != slow
-	})
+// replayable returns the cases that can be replayed, and how many are left out for
+// each reason. A case of another kind that is not known here is replayed.
+func replayable(all []recorded, slow bool) (cases []recorded, left map[string]int) {
+	left = map[string]int{}
+	for _, c := range all {
+		why := ""
+		switch {
+		case c.MediaWikiOnly:
+			why = "MediaWiki's own pages and forms"
+		case c.Variant == "nomanage":
+			why = "a right that only MediaWiki's code asks for"
+		case c.Group == "o2-client":
+			why = "the registration of apps, which is not built"
+		case c.Slow && !slow:
+			why = "slow"
+		case slow && !c.Slow:
+			why = "not slow"
+		default:
+			cases = append(cases, c)
+			continue
+		}
+		left[why]++
+	}
+	return cases, left
 }
 
 func TestParseDifference(t *testing.T) {

@@ -47,7 +47,7 @@ type clientOutput struct {
 // the directive oauth on the same Caddy.
 func TestClients(t *testing.T) {
 	f := readFixtures(t)
-	s := startSite(t, f)
+	s := startSites(t, f, "MariaDB").on["MariaDB"]
 	base := s.urls["clients"]
 	modules := nodeModules(t)
 	python := pythonWith(t, "mwoauth, requests_oauthlib")

@@ -14,14 +14,17 @@ import (
 // that tells them.
 var codes = []string{"E001", "E002", "E003", "E004", "E005", "E006", "E007", "E008", "E009", "E010", "E011", "E012"}
 
-// compareCodes expects that each code belongs to a refusal that was reached, and
-// that pages tell it.
-func (s site) compareCodes(t *testing.T, f fixtures, reached map[string]bool) {
+// compareReached expects that each refusal of the catalogue was reached, and that
+// each code belongs to one.
+func (s sites) compareReached(t *testing.T) {
 	t.Helper()
-	known := map[string]bool{}
+	reached, known := s.refusals(t), map[string]bool{}
 	for _, r := range authserver.Reasons() {
-		if reached[r.String()] {
+		switch {
+		case reached[r.String()]:
 			known[(&authserver.Refusal{Reason: r}).Code()] = true
+		case r != authserver.NoReason:
+			t.Errorf("no request of this test is refused with %s", r)
 		}
 	}
 	for _, code := range codes {
@@ -29,6 +32,11 @@ func (s site) compareCodes(t *testing.T, f fixtures, reached map[string]bool) {
 			t.Errorf("no request of this test is refused with %s", code)
 		}
 	}
+}
+
+// compareCodes expects that pages tell the codes.
+func (s site) compareCodes(t *testing.T, f fixtures) {
+	t.Helper()
 	alice, mallory := f.Users["Alice"].Password, f.Users["Mallory"].Password
 	const unknown = "00000000000000000000000000000000"
 	for code, p := range map[string]struct{ page, user, password string }{

@@ -2,7 +2,6 @@ package issuing_test
 
 import (
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -14,8 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 )
 
@@ -39,9 +36,13 @@ func TestReplayProgram(t *testing.T) {
 	}
 }
 
-// TestIssuing replays the recorded flows and compares answers and rows with
-// MediaWiki's. Where they differ, a row of docs/differences.md says why. Then it
-// replays those of made.json, which we made after the notes of the recording.
+// TestIssuing replays the recorded flows on each database and compares answers and
+// rows with MediaWiki's. Where they differ, a row of docs/differences.md says why.
+// Then it replays those of made.json, which we made after the notes of the
+// recording, and those of refusals.json.
+//
+// The recording is of MariaDB. There its own client reads the rows; on the others
+// it is ours (see serveSQL).
 //
 // ISSUING_CASES names a file of other cases, of the same form and with the same
 // fixtures. ISSUING_SLOW=1 replays the cases that wait instead, all at once: up to
@@ -50,29 +51,32 @@ func TestIssuing(t *testing.T) {
 	f := readFixtures(t)
 	slow := os.Getenv("ISSUING_SLOW") == "1"
 	file, named := os.LookupEnv("ISSUING_CASES")
-	site := startSite(t, f)
-	if named {
-		site.compare(t, f, "mediawiki", file, slow)
-		return
+	if !named {
+		file = "testdata/cases.json"
 	}
-	rows := site.compare(t, f, "mediawiki", "testdata/cases.json", slow)
-	if slow {
-		return
+	kinds := slices.Sorted(maps.Keys(kindsOfDatabase))
+	all := startSites(t, f, kinds...)
+	if !named && !slow {
+		t.Cleanup(func() { all.compareReached(t) }) // when all have ended
 	}
-	for _, row := range documented(t) {
-		if rows[row] == 0 {
-			t.Errorf("docs/differences.md: row %s excuses no case", row)
-		}
-	}
-	site.compare(t, f, "plain", "testdata/made.json", false)
-	site.fillNonces(t, f.Consumers["plain"])
-	site.compare(t, f, "plain", "testdata/refusals.json", false)
-	reached := site.refusals(t)
-	site.compareCodes(t, f, reached)
-	for _, r := range authserver.Reasons() {
-		if r != authserver.NoReason && !reached[r.String()] {
-			t.Errorf("no request of this test is refused with %s", r)
-		}
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := all.on[kind]
+			rows := s.compare(t, f, "mediawiki", file, slow)
+			if named || slow {
+				return
+			}
+			for _, row := range documented(t) {
+				if rows[row] == 0 {
+					t.Errorf("docs/differences.md: row %s excuses no case", row)
+				}
+			}
+			s.compare(t, f, "plain", "testdata/made.json", false)
+			s.fillNonces(t, f.Consumers["plain"])
+			s.compare(t, f, "plain", "testdata/refusals.json", false)
+			s.compareCodes(t, f)
+		})
 	}
 }
 
@@ -82,21 +86,27 @@ func (s site) compare(t *testing.T, f fixtures, endpoints, file string, slow boo
 	t.Helper()
 	var all []recorded
 	readJSON(t, file, &all)
-	cases := replayable(all, slow)
+	cases, left := replayable(all, slow)
 	if len(cases) == 0 {
 		t.Fatalf("%s has no case to replay", file)
 	}
 	c := comparison{t: t, f: f, rows: map[string]int{}, perVariant: map[string][3]int{}}
+	for _, variant := range variants {
+		c.perVariant[variant] = [3]int{}
+	}
 	results := s.replay(t, endpoints, cases)
 	for i := range cases {
 		c.compare(&cases[i], results)
 	}
-	for _, variant := range variants {
+	for _, variant := range slices.Sorted(maps.Keys(c.perVariant)) {
 		n := c.perVariant[variant]
 		t.Logf("%-14s %4d cases, %4d agree, %3d differ as quirks", variant, n[0], n[1], n[2])
 	}
 	for _, row := range slices.Sorted(maps.Keys(c.rows)) {
 		t.Logf("%-28s %3d cases", row, c.rows[row])
+	}
+	for _, why := range slices.Sorted(maps.Keys(left)) {
+		t.Logf("left out: %d (%s)", left[why], why)
 	}
 	t.Logf("%d cases, %d agree, %d differ as quirks", len(cases), c.agree, c.quirks)
 	return c.rows
@@ -173,7 +183,7 @@ func (s site) replay(t *testing.T, endpoints string, cases []recorded) map[strin
 	args := []string{
 		"testdata/replay.py", "--cases", todo, "--json", found, "--show", "none", "--slow",
 		"--oauth1-url", pathsOf[endpoints][0], "--rest-url", pathsOf[endpoints][1], "--login", "basic",
-		"--accept", "approve", "--cancel", "cancel", "--csrf-field", "csrf", "--sql", s.client,
+		"--accept", "approve", "--cancel", "cancel", "--csrf-field", "csrf", "--sql", s.command,
 	}
 	for variant, url := range s.urls {
 		args = append(args, "--base", variant+"="+url)
@@ -189,6 +199,9 @@ func (s site) replay(t *testing.T, endpoints string, cases []recorded) map[strin
 	}
 	results := map[string]result{}
 	for _, r := range list {
+		if _, twice := results[r.ID]; twice {
+			t.Errorf("two cases are called %s", r.ID)
+		}
 		results[r.ID] = r
 	}
 	return results
@@ -303,23 +316,5 @@ func isRefused(d difference) bool {
 		return true
 	default:
 		return false
-	}
-}
-
-// loadRows makes the database of the recorded wiki. Its own address is that of the
-// site that stands for it.
-func loadRows(t *testing.T, server *mariadb.Server, database, address string) {
-	t.Helper()
-	text, err := os.ReadFile("testdata/db.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := sql.Open("mysql", server.RootDSN(database)+"&multiStatements=true")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close() //nolint:errcheck // nothing is lost
-	if _, err := db.ExecContext(t.Context(), strings.ReplaceAll(string(text), recordedAddress, address)); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -1,11 +1,11 @@
 package issuing_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,15 +21,13 @@ import (
 
 	_ "github.com/caddy-mwoauth/caddy-mwoauth"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/loopback"
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 )
 
-// site is the servers of a replay.
+// site is the servers of a replay on one database.
 type site struct {
 	urls    map[string]string // by variant
-	client  string            // the command that reads SQL and prints rows
-	metrics string            // where the counters are
+	command string            // reads SQL and prints rows
 }
 
 // stranger signs in here, and has no account on the wiki.
@@ -65,9 +63,9 @@ const recordedLines = "authorization_response_iss off\ncache {\nttl 1ms\nnegativ
 
 // gateway is the directive oauth behind oauth_server, in front of a service that
 // answers with the identity.
-func gateway(dsn string, f fixtures, keys keyFiles) string {
+func gateway(db database, f fixtures, keys keyFiles) string {
 	return fmt.Sprintf(`oauth {
-			store mysql "%s"
+			store %s "%s"
 			wiki enwiki
 			mediawiki 1.39
 			rules mediawiki
@@ -76,7 +74,7 @@ func gateway(dsn string, f fixtures, keys keyFiles) string {
 			block_disables_login off
 		}
 		respond "{http.request.header.X-OAuth-User-Name} {http.request.header.X-OAuth-Consumer-Key}"
-`, dsn, f.Site.OAuthSecretKey, keys.public)
+`, db.driver, db.reader, f.Site.OAuthSecretKey, keys.public)
 }
 
 // pathsOf are the addresses of a kind of endpoints, as replay.py takes them.
@@ -85,57 +83,89 @@ var pathsOf = map[string][2]string{
 	"plain":     {"{base}/oauth/{page}", "{base}"},
 }
 
-// startSite starts the database of the recorded wiki and a Caddy with one site for
-// each variant.
-func startSite(t *testing.T, f fixtures) site {
+// sites are the sites of a test, all in one Caddy.
+type sites struct {
+	on      map[string]site // by kind of database
+	metrics string          // where the counters are
+}
+
+// startSites starts databases of the recorded wiki and a Caddy with one site for
+// each variant on each.
+func startSites(t *testing.T, f fixtures, kinds ...string) sites {
 	t.Helper()
-	server := mariadb.Start(t)
-	database, other := server.CreateDatabase(t), server.CreateDatabase(t)
-	api := startWikiAPI(t, f)
-	keys := writeKeys(t, f)
-	s := site{
-		urls:   map[string]string{},
-		client: "mariadb --no-defaults -N -B -r -S " + socketOf(server) + " -uroot " + database,
-	}
-	addrs := freeAddrs(t, len(lines)+1)
-	variants := slices.Sorted(maps.Keys(lines))
-	for _, name := range []string{database, other} {
-		loadRows(t, server, name, "http://"+addrs[slices.Index(variants, "main")])
-		createAccounts(t, server, name)
-	}
-	users := basicUsers(t, f)
+	addrs := freeAddrs(t, len(kinds)*len(lines)+1)
+	_, port, _ := strings.Cut(addrs[0], ":")
 	var caddyfile strings.Builder
-	for i, variant := range variants {
-		addr := addrs[i]
-		s.urls[variant] = "http://" + addr
-		base, of, release, identity, browser := "http://"+addr, database, "mediawiki 1.39", "name {http.auth.user.id}", browserPages
-		switch variant {
-		case "secure_rel":
-			base = "//" + addr
-		case "fewnonces":
-			of = other // each OAuth database has a memory of its own
-		case "later":
-			release = ""
-		case "nobody":
-			browser = "path /never"
-		case "mismatch":
-			identity += "\nid {http.request.port}"
+	fmt.Fprintf(&caddyfile, `{
+	admin off
+	persist_config off
+	auto_https off
+	storage file_system %s
+	log {
+		output discard
+	}
+}
+http://:%s {
+	bind 127.0.0.1
+	metrics /metrics
+}
+`, t.TempDir(), port)
+	b := builder{api: startWikiAPI(t, f), users: basicUsers(t, f), keys: writeKeys(t, f), f: f}
+	all := sites{map[string]site{}, "http://" + addrs[0] + "/metrics"}
+	for i, kind := range kinds {
+		at := map[string]string{}
+		for j, variant := range slices.Sorted(maps.Keys(lines)) {
+			at[variant] = addrs[1+i*len(lines)+j]
 		}
-		if !strings.Contains(lines[variant], "block_disables_login") {
-			release += "\nblock_disables_login off"
+		// Each OAuth database has a memory of nonces of its own.
+		open := kindsOfDatabase[kind]
+		db, other := open(t, "http://"+at["main"]), open(t, "http://"+at["main"])
+		s := site{map[string]string{}, db.command}
+		for variant, addr := range at {
+			s.urls[variant] = "http://" + addr
+			if variant == "fewnonces" {
+				b.write(&caddyfile, variant, addr, other)
+			} else {
+				b.write(&caddyfile, variant, addr, db)
+			}
 		}
-		if !strings.Contains(lines[variant], "secure_token_transfer") {
-			release += "\nsecure_token_transfer off"
-		}
-		more, behind := recordedLines+lines[variant], ""
-		if variant == "clients" {
-			more, behind = "", gateway(server.DSN(reader, password, of), f, keys)
-		}
-		_, port, err := net.SplitHostPort(addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&caddyfile, `
+		all.on[kind] = s
+	}
+	startCaddy(t, caddyfile.String())
+	return all
+}
+
+// builder writes sites of a Caddyfile.
+type builder struct {
+	api, users string
+	keys       keyFiles
+	f          fixtures
+}
+
+func (b *builder) write(caddyfile *strings.Builder, variant, addr string, db database) {
+	base, release, identity, browser := "http://"+addr, "mediawiki 1.39", "name {http.auth.user.id}", browserPages
+	switch variant {
+	case "secure_rel":
+		base = "//" + addr
+	case "later":
+		release = ""
+	case "nobody":
+		browser = "path /never"
+	case "mismatch":
+		identity += "\nid {http.request.port}"
+	}
+	if !strings.Contains(lines[variant], "block_disables_login") {
+		release += "\nblock_disables_login off"
+	}
+	if !strings.Contains(lines[variant], "secure_token_transfer") {
+		release += "\nsecure_token_transfer off"
+	}
+	more, behind := recordedLines+lines[variant], ""
+	if variant == "clients" {
+		more, behind = "", gateway(db, b.f, b.keys)
+	}
+	_, port, _ := strings.Cut(addr, ":")
+	fmt.Fprintf(caddyfile, `
 http://:%s {
 	bind 127.0.0.1
 	route {
@@ -144,7 +174,7 @@ http://:%s {
 			%s
 		}
 		oauth_server {
-			store mysql "%s"
+			store %s "%s"
 			writer "%s"
 			wiki enwiki
 			rules mediawiki
@@ -164,63 +194,8 @@ http://:%s {
 		%s
 	}
 }
-`, port, browser, users, server.DSN(reader, password, of), server.DSN(writer, password, of), f.Site.OAuthSecretKey, keys.public, keys.private,
-			base, addr, identity, api, release, more, behind)
-	}
-	s.metrics = "http://" + addrs[len(lines)] + "/metrics"
-	_, port, _ := net.SplitHostPort(addrs[len(lines)])
-	startCaddy(t, fmt.Sprintf(`{
-	admin off
-	persist_config off
-	auto_https off
-	storage file_system %s
-	log {
-		output discard
-	}
-}
-http://:%s {
-	bind 127.0.0.1
-	metrics /metrics
-}
-%s`, t.TempDir(), port, caddyfile.String()))
-	return s
-}
-
-// The accounts that read and write have exactly what docs/database.md gives them.
-const reader, writer, password = "oauth_gateway", "oauth_writer", "issuing"
-
-var (
-	grantStatement = regexp.MustCompile(`(?s)(GRANT [^;]*?)\s+ON enwiki\.(\w+) TO '(\w+)'@'10\.0\.0\.5';`)
-	// sharedTables are read by both accounts, with the same columns.
-	sharedTables = []string{"user_groups", "ipblocks"}
-)
-
-// createAccounts makes both accounts, and gives them their rights on a database.
-func createAccounts(t *testing.T, server *mariadb.Server, database string) {
-	t.Helper()
-	text, err := os.ReadFile("../../docs/database.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, account := range []string{reader, writer} {
-		server.Exec(t, "CREATE USER IF NOT EXISTS '"+account+"'@'%' IDENTIFIED BY '"+password+"'")
-	}
-	tables := 0
-	for _, m := range grantStatement.FindAllStringSubmatch(string(text), -1) {
-		rights, table, account := m[1], m[2], m[3]
-		if strings.HasPrefix(table, "block") {
-			continue // of later releases
-		}
-		tables++
-		for _, to := range []string{reader, writer} {
-			if to == account || slices.Contains(sharedTables, table) {
-				server.Exec(t, rights+" ON "+database+"."+table+" TO '"+to+"'@'%'")
-			}
-		}
-	}
-	if tables != 10 {
-		t.Fatalf("docs/database.md grants rights on %d tables of MediaWiki 1.39, want 6 for the account that reads and 4 for the other", tables)
-	}
+`, port, browser, b.users, db.driver, db.reader, db.writer, b.f.Site.OAuthSecretKey, b.keys.public, b.keys.private,
+		base, addr, identity, b.api, release, more, behind)
 }
 
 func startCaddy(t *testing.T, caddyfile string) {
@@ -284,13 +259,6 @@ func writeKeys(t *testing.T, f fixtures) keyFiles {
 	return files
 }
 
-var inParens = regexp.MustCompile(`\(([^)]*)\)`)
-
-// socketOf is the socket that root reaches the server by.
-func socketOf(server *mariadb.Server) string {
-	return inParens.FindStringSubmatch(server.RootDSN(""))[1]
-}
-
 // freeAddrs returns loopback addresses that nobody listens on.
 func freeAddrs(t *testing.T, n int) (addrs []string) {
 	t.Helper()
@@ -306,10 +274,11 @@ func freeAddrs(t *testing.T, n int) (addrs []string) {
 
 var reached = regexp.MustCompile(`(?m)^caddy_oauth_server_events_total\{.*reason="(\w+)".*\}`)
 
-// refusals are the reasons that the site has counted so far.
-func (s site) refusals(t *testing.T) map[string]bool {
+// refusals are the reasons that the sites have counted so far.
+func (s sites) refusals(t *testing.T) map[string]bool {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.metrics, nil)
+	ctx := context.WithoutCancel(t.Context()) // the test may have ended
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.metrics, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
