@@ -11,8 +11,12 @@ import (
 
 // Translate reads statements that were written for MariaDB and its tables of SQL,
 // and writes them for SQLite or PostgreSQL. What it cannot translate is an error:
-// there is no statement that it passes on unread.
+// there is no statement that it passes on unread. For MariaDB it returns them as
+// they are.
 func Translate(driver, statements string) (translated []string, err error) {
+	if driver == wikidb.MySQL {
+		return []string{statements}, nil
+	}
 	list, err := tokenize(statements)
 	if err != nil {
 		return nil, err

@@ -120,7 +120,7 @@ var walls = []wall{
 	},
 	{
 		name: "what is shipped holds no test code", of: "cmd/...",
-		forbid:  []string{"testing/...", module + "/internal/mariadb/...", module + "/internal/postgres/...", module + "/internal/process/...", module + "/internal/parity/...", module + "/internal/walls/...", module + "/store/storetest/..."},
+		forbid:  []string{"testing/...", module + "/internal/mariadb/...", module + "/internal/postgres/...", module + "/internal/process/...", module + "/internal/parity/...", module + "/internal/recording/...", module + "/internal/walls/...", module + "/store/storetest/..."},
 		because: "test helpers are not written for hostile input",
 	},
 	{
