@@ -129,7 +129,7 @@ func parseDifference(text string) (d difference, ok bool) {
 func replayable(all []recorded, slow bool) (cases []recorded, left map[string]int) {
 	left = map[string]int{}
 	for _, c := range all {
-		why := ""
+		var why string
 		switch {
 		case c.MediaWikiOnly:
 			why = "MediaWiki's own pages and forms"

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/recording"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/postgres"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/recording"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"

@@ -38,8 +38,8 @@ func query(ctx context.Context, c client, statements string) (string, error) {
 	return rows, nil
 }
 
-// serveSQL returns a command for replay.py that reads statements and prints rows. A
-// statement that fails fails the test, whatever a case makes of it.
+// serveSQL returns a command for replay.py that reads statements and prints rows. If
+// a statement fails, so does the test, whatever a case makes of it.
 func serveSQL(t *testing.T, c client) (command string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
