@@ -65,7 +65,9 @@ type SchemaError struct {
 	// Grants are statements that let the account read what is missing, when it
 	// is there.
 	Grants []string
-	column string // that is missing; empty: a table is, or it is not known
+	// table and column are what is missing. Without a column it is the table, or
+	// the server does not tell which column.
+	table, column string
 	// OfRelease says that other releases do not have what is missing.
 	OfRelease bool
 }
@@ -121,7 +123,7 @@ func (s *Store) schemaError(
 ) *SchemaError {
 	e := &SchemaError{Wiki: s.wiki.ID, Account: on.account(ctx, conn, p.driver), Message: m.Message}
 	table, column := m.object(&s.wiki)
-	e.column = column
+	e.table, e.column = plainName(table), column
 	switch {
 	case e.Account != "" && m.Grant != "":
 		e.Grants = []string{"GRANT " + m.Grant + " TO " + e.Account}

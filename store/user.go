@@ -114,11 +114,30 @@ func (s *Store) findUser(ctx context.Context, id uint64, name string) (*validato
 		level = publicProfile
 	}
 	u, profile, err := s.readUser(ctx, id, name, level)
-	if missing, ok := errors.AsType[*SchemaError](err); ok && (missing.column == emailColumn || missing.column == realNameColumn) {
-		s.tellPublicOnly(missing)
-		u, profile, err = s.readUser(ctx, id, name, publicProfile)
+	missing, ok := errors.AsType[*SchemaError](err)
+	if level != privateProfile || !ok || !missing.mayBePrivate() {
+		return u, profile, err
 	}
-	return u, profile, err
+	u, profile, publicErr := s.readUser(ctx, id, name, publicProfile)
+	if _, ok := errors.AsType[*SchemaError](publicErr); ok {
+		return nil, Profile{}, err // more than that is missing
+	}
+	if publicErr == nil {
+		s.tellPublicOnly(missing)
+	}
+	return u, profile, publicErr
+}
+
+// mayBePrivate reports whether what is missing are columns of a profile that an
+// account may be without. PostgreSQL tells the table alone.
+func (e *SchemaError) mayBePrivate() bool {
+	switch e.column {
+	case emailColumn, realNameColumn:
+		return true
+	case "":
+		return e.table == "user"
+	}
+	return false
 }
 
 // tellPublicOnly decides that profiles are read without e-mail and real name, and

@@ -48,7 +48,9 @@ func TestUsers(t *testing.T) {
 
 // TestProfiles reads profiles with and without the right to what is private.
 func TestProfiles(t *testing.T) {
-	for _, name := range []string{"MariaDB 1.39", "MariaDB 1.47 CentralAuth prefixed, OAuth apart"} {
+	for _, name := range []string{
+		"MariaDB 1.39", "MariaDB 1.47 CentralAuth prefixed, OAuth apart", "PostgreSQL 1.39", "PostgreSQL 1.42", "PostgreSQL 1.39 CentralAuth",
+	} {
 		t.Run(name, func(t *testing.T) {
 			w := storetest.Named(t, name).Open(t)
 			rows := []wikidb.Row{
@@ -58,6 +60,9 @@ func TestProfiles(t *testing.T) {
 				},
 				wikidb.User{ID: 2, Name: "Bob", Confirmed: past},
 				wikidb.User{ID: 3, Name: "Carol", Email: "carol@example.org", Registered: strings.Repeat("\x00", 14)},
+			}
+			if !w.Holds(storetest.WordAsTime) {
+				rows = append(rows[:2], wikidb.User{ID: 3, Name: "Carol", Email: "carol@example.org"})
 			}
 			if w.CentralAuth {
 				for i, name := range []string{"Alice", "Bob", "Carol"} {
@@ -70,7 +75,11 @@ func TestProfiles(t *testing.T) {
 			w.Insert(t, rows...)
 			cfg := w.Writer(t)
 			var events []store.Event
-			cfg.Notify = func(e store.Event) { events = append(events, e) }
+			cfg.Notify = func(e store.Event) {
+				if !w.OldUserTable || !strings.Contains(e.Text, "mwuser") { // which is told once too
+					events = append(events, e)
+				}
+			}
 			pool := open(t, cfg)
 			check := func(private bool) {
 				t.Helper()
