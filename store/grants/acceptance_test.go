@@ -10,6 +10,7 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
 )
 
 const stored = `["useoauth","editpage"]`
@@ -54,6 +55,10 @@ func checkAccept(t *testing.T, s *scene) {
 
 // TestAcceptOnWikis holds which rows an approval is about, by their wikis.
 func TestAcceptOnWikis(t *testing.T) {
+	each(t, acceptOnWikis)
+}
+
+func acceptOnWikis(t *testing.T, s *scene) {
 	for _, test := range []struct {
 		name      string
 		app       string   // the app's wiki
@@ -70,7 +75,7 @@ func TestAcceptOnWikis(t *testing.T) {
 		{"and of another", "*", []string{"*", "dewiki", "enwiki"}, []string{"!*", "!enwiki", "dewiki"}, "enwiki"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := only(t)
+			s.clear(t)
 			for i, wiki := range test.have {
 				a := wikidb.NewAcceptance(uint64(10+i), s.app1, s.alice)
 				a.Wiki, a.Grants = wiki, `["useoauth","rollback"]`
@@ -81,7 +86,7 @@ func TestAcceptOnWikis(t *testing.T) {
 			if row := s.accept(t, a); row.Wiki != test.wantFirst || !row.Grants.Equal(a.Grants) {
 				t.Errorf("returned %+v", row)
 			}
-			got := s.rows(t, "IF(oaac_grants = '"+stored+"', '!', ''), oaac_wiki", "oauth_accepted_consumer", "1 = 1")
+			got := s.rows(t, "CASE WHEN oaac_grants = '"+stored+"' THEN '!' ELSE '' END, oaac_wiki", "oauth_accepted_consumer", "1 = 1")
 			for i := range got {
 				got[i] = strings.ReplaceAll(got[i], "|", "")
 			}
@@ -93,37 +98,42 @@ func TestAcceptOnWikis(t *testing.T) {
 
 // TestAcceptWritesGaps keeps the keys of a PHP array with gaps.
 func TestAcceptWritesGaps(t *testing.T) {
-	s := only(t)
-	a := s.approval(s.alice, s.app1)
-	a.Grants, _ = authserver.ParseGrantList([]byte(`{"0":"useoauth","2":"editpage"}`))
-	s.accept(t, a)
-	wantRows(t, s.acceptanceRows(t), approvedRow(a, "*", `{"0":"useoauth","2":"editpage"}`))
+	each(t, func(t *testing.T, s *scene) {
+		a := s.approval(s.alice, s.app1)
+		a.Grants, _ = authserver.ParseGrantList([]byte(`{"0":"useoauth","2":"editpage"}`))
+		s.accept(t, a)
+		wantRows(t, s.acceptanceRows(t), approvedRow(a, "*", `{"0":"useoauth","2":"editpage"}`))
+	})
 }
 
 // TestAcceptRepairs writes over a row that nobody can read, or of another version
 // of OAuth: the unique key has room for one.
 func TestAcceptRepairs(t *testing.T) {
-	s := only(t)
-	broken := wikidb.NewAcceptance(10, s.app2, s.alice)
-	broken.Grants, broken.Version = `["useoauth"`, 1
-	s.Insert(t, broken)
-	list, err := s.Acceptances(t.Context(), s.alice, 2)
-	if err != nil || len(list) != 1 || list[0].Grants.Names != nil {
-		t.Fatalf("%+v, %v", list, err)
-	}
-	if row := s.accept(t, s.approval(s.alice, s.app2)); row.Version != 2 || !row.Grants.Has("editpage") || row.Token != broken.Token {
-		t.Errorf("%+v", row)
-	}
+	each(t, func(t *testing.T, s *scene) {
+		broken := wikidb.NewAcceptance(10, s.app2, s.alice)
+		broken.Grants, broken.Version = `["useoauth"`, 1
+		s.Insert(t, broken)
+		list, err := s.Acceptances(t.Context(), s.alice, 2)
+		if err != nil || len(list) != 1 || list[0].Grants.Names != nil {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		if row := s.accept(t, s.approval(s.alice, s.app2)); row.Version != 2 || !row.Grants.Has("editpage") || row.Token != broken.Token {
+			t.Errorf("%+v", row)
+		}
+	})
 }
 
 // TestAcceptRefuses holds that nothing is cut to a column's size by a server that
-// is not strict.
+// is not strict, and that no text is replaced by one that the database can hold.
 func TestAcceptRefuses(t *testing.T) {
-	s := only(t)
 	server := mariadb.Start(t)
 	server.Exec(t, "SET GLOBAL sql_mode = ''")
 	t.Cleanup(func() { server.Exec(t, "SET GLOBAL sql_mode = DEFAULT") })
-	for want, change := range map[string]func(*authserver.Approval){
+	each(t, acceptRefuses)
+}
+
+func acceptRefuses(t *testing.T, s *scene) {
+	refused := map[string]func(*authserver.Approval){
 		"oaac_access_token: 33 bytes":                      func(a *authserver.Approval) { a.Token += "0" },
 		"oaac_access_secret: 33 bytes":                     func(a *authserver.Approval) { a.Secret += "0" },
 		"oaac_wiki: 256 bytes":                             func(a *authserver.Approval) { a.Wiki = strings.Repeat("w", 256) },
@@ -132,7 +142,14 @@ func TestAcceptRefuses(t *testing.T) {
 		"an approval needs the ids of a user and an app":   func(a *authserver.Approval) { a.UserID = 0 },
 		"an approval needs the ids of a user and an app ":  func(a *authserver.Approval) { a.ConsumerID = 0 },
 		"an approval needs the ids of a user and an app  ": func(a *authserver.Approval) { a.UserID = 1 << 32 },
-	} {
+	}
+	if !s.Holds(storetest.NUL) {
+		const want = "a value has bytes that no text of the database can hold"
+		refused[want] = func(a *authserver.Approval) { a.Wiki = "a\x00b" }
+		refused[want+" "] = func(a *authserver.Approval) { a.Token = "\xff" }
+		refused[want+"  "] = func(a *authserver.Approval) { a.Secret = "\xc0\xaf" }
+	}
+	for want, change := range refused {
 		a := s.approval(s.alice, s.app1)
 		change(&a)
 		if _, err := s.Accept(t.Context(), a); err == nil || !strings.Contains(err.Error(), strings.TrimSpace(want)) {
@@ -142,6 +159,16 @@ func TestAcceptRefuses(t *testing.T) {
 		}
 	}
 	wantRows(t, s.acceptanceRows(t))
+	if s.Holds(storetest.NUL) {
+		return
+	}
+	first, second := s.approval(s.alice, s.app1), s.approval(s.alice, s.app1)
+	s.accept(t, first)
+	second.Wiki = "a\x00b"
+	if _, err := s.Accept(t.Context(), second); err == nil || !strings.Contains(err.Error(), "can hold") {
+		t.Errorf("a row that is there: %v", err)
+	}
+	wantRows(t, s.acceptanceRows(t), approvedRow(first, "*", stored))
 }
 
 // checkAcceptancesOf lists what a user allowed, newest first.

@@ -43,33 +43,34 @@ func checkConsumer(t *testing.T, s *scene) {
 
 // TestConsumerColumns reads each column that issuing needs besides.
 func TestConsumerColumns(t *testing.T) {
-	s := only(t)
-	for set, check := range map[string]func(c *authserver.Consumer) bool{
-		"oarc_callback_url = 'https://a.example/?x'":                   func(c *authserver.Consumer) bool { return c.CallbackURL == "https://a.example/?x" },
-		"oarc_callback_is_prefix = '1'":                                func(c *authserver.Consumer) bool { return c.CallbackIsPrefix },
-		"oarc_callback_is_prefix = '0'":                                func(c *authserver.Consumer) bool { return !c.CallbackIsPrefix },
-		"oarc_callback_is_prefix = ''":                                 func(c *authserver.Consumer) bool { return !c.CallbackIsPrefix },
-		"oarc_callback_is_prefix = NULL":                               func(c *authserver.Consumer) bool { return !c.CallbackIsPrefix },
-		"oarc_description = 'Écrit <b>'":                               func(c *authserver.Consumer) bool { return c.Description == "Écrit <b>" },
-		"oarc_version = '2.1'":                                         func(c *authserver.Consumer) bool { return c.AppVersion == "2.1" },
-		"oarc_deleted = 1":                                             func(c *authserver.Consumer) bool { return c.Deleted },
-		"oarc_rsa_key = 'x'":                                           func(c *authserver.Consumer) bool { return c.HasRSAKey && c.RSAKey == nil },
-		"oarc_rsa_key = NULL":                                          func(c *authserver.Consumer) bool { return !c.HasRSAKey },
-		"oarc_oauth2_is_confidential = 0":                              func(c *authserver.Consumer) bool { return !c.Confidential },
-		"oarc_oauth2_allowed_grants = NULL":                            func(c *authserver.Consumer) bool { return c.GrantTypes == nil },
-		"oarc_oauth2_allowed_grants = 'null'":                          func(c *authserver.Consumer) bool { return c.GrantTypes == nil },
-		"oarc_oauth2_allowed_grants = '[\"refresh_token\"]'":           func(c *authserver.Consumer) bool { return reflect.DeepEqual(c.GrantTypes, []string{"refresh_token"}) },
-		"oarc_oauth2_allowed_grants = '{\"1\":\"refresh_token\"}'":     func(c *authserver.Consumer) bool { return reflect.DeepEqual(c.GrantTypes, []string{"refresh_token"}) },
-		"oarc_grants = '{\"0\":\"useoauth\",\"2\":\"editprotected\"}'": func(c *authserver.Consumer) bool { return c.Grants.Stored() == `{"0":"useoauth","2":"editprotected"}` },
-		"oarc_grants = 'null'":                                         func(c *authserver.Consumer) bool { return c.Broken && c.Grants.Names == nil },
-		"oarc_secret_key = NULL":                                       func(c *authserver.Consumer) bool { return c.Secret == "" },
-	} {
-		s.Exec(t, "UPDATE "+s.Table("oauth_registered_consumer")+" SET "+set+" WHERE oarc_id = 2")
-		c, err := s.ConsumerByID(t.Context(), 2)
-		if err != nil || c == nil || !check(c) {
-			t.Errorf("%s: %+v, %v", set, c, err)
+	each(t, func(t *testing.T, s *scene) {
+		for set, check := range map[string]func(c *authserver.Consumer) bool{
+			"oarc_callback_url = 'https://a.example/?x'":                   func(c *authserver.Consumer) bool { return c.CallbackURL == "https://a.example/?x" },
+			"oarc_callback_is_prefix = '1'":                                func(c *authserver.Consumer) bool { return c.CallbackIsPrefix },
+			"oarc_callback_is_prefix = '0'":                                func(c *authserver.Consumer) bool { return !c.CallbackIsPrefix },
+			"oarc_callback_is_prefix = ''":                                 func(c *authserver.Consumer) bool { return !c.CallbackIsPrefix },
+			"oarc_callback_is_prefix = NULL":                               func(c *authserver.Consumer) bool { return !c.CallbackIsPrefix },
+			"oarc_description = 'Écrit <b>'":                               func(c *authserver.Consumer) bool { return c.Description == "Écrit <b>" },
+			"oarc_version = '2.1'":                                         func(c *authserver.Consumer) bool { return c.AppVersion == "2.1" },
+			"oarc_deleted = 1":                                             func(c *authserver.Consumer) bool { return c.Deleted },
+			"oarc_rsa_key = 'x'":                                           func(c *authserver.Consumer) bool { return c.HasRSAKey && c.RSAKey == nil },
+			"oarc_rsa_key = NULL":                                          func(c *authserver.Consumer) bool { return !c.HasRSAKey },
+			"oarc_oauth2_is_confidential = 0":                              func(c *authserver.Consumer) bool { return !c.Confidential },
+			"oarc_oauth2_allowed_grants = NULL":                            func(c *authserver.Consumer) bool { return c.GrantTypes == nil },
+			"oarc_oauth2_allowed_grants = 'null'":                          func(c *authserver.Consumer) bool { return c.GrantTypes == nil },
+			"oarc_oauth2_allowed_grants = '[\"refresh_token\"]'":           func(c *authserver.Consumer) bool { return reflect.DeepEqual(c.GrantTypes, []string{"refresh_token"}) },
+			"oarc_oauth2_allowed_grants = '{\"1\":\"refresh_token\"}'":     func(c *authserver.Consumer) bool { return reflect.DeepEqual(c.GrantTypes, []string{"refresh_token"}) },
+			"oarc_grants = '{\"0\":\"useoauth\",\"2\":\"editprotected\"}'": func(c *authserver.Consumer) bool { return c.Grants.Stored() == `{"0":"useoauth","2":"editprotected"}` },
+			"oarc_grants = 'null'":                                         func(c *authserver.Consumer) bool { return c.Broken && c.Grants.Names == nil },
+			"oarc_secret_key = NULL":                                       func(c *authserver.Consumer) bool { return c.Secret == "" },
+		} {
+			s.Exec(t, "UPDATE "+s.Table("oauth_registered_consumer")+" SET "+set+" WHERE oarc_id = 2")
+			c, err := s.ConsumerByID(t.Context(), 2)
+			if err != nil || c == nil || !check(c) {
+				t.Errorf("%s: %+v, %v", set, c, err)
+			}
 		}
-	}
+	})
 }
 
 // TestConsumerKeys finds no app by a key that is not its own, byte for byte.
@@ -95,35 +96,36 @@ func TestConsumerKeys(t *testing.T) {
 
 // TestConfigured has an app in the configuration before the tables.
 func TestConfigured(t *testing.T) {
-	s := only(t)
-	app := authserver.Consumer{Consumer: validator.Consumer{ID: 2, Key: "configured", Stage: validator.Disabled}, Description: "of the configuration"}
-	tables := authserver.Configured(s.Tables, []authserver.Consumer{app})
-	app.Stage = validator.Approved
-	for what, find := range map[string]func() (*authserver.Consumer, error){
-		"by key": func() (*authserver.Consumer, error) { return tables.Consumer(t.Context(), "configured") },
-		"by id":  func() (*authserver.Consumer, error) { return tables.ConsumerByID(t.Context(), 2) },
-	} {
-		got, err := find()
-		if err != nil || got == nil || !reflect.DeepEqual(*got, app) {
-			t.Errorf("%s: %+v, %v", what, got, err)
-			continue
+	each(t, func(t *testing.T, s *scene) {
+		app := authserver.Consumer{Consumer: validator.Consumer{ID: 2, Key: "configured", Stage: validator.Disabled}, Description: "of the configuration"}
+		tables := authserver.Configured(s.Tables, []authserver.Consumer{app})
+		app.Stage = validator.Approved
+		for what, find := range map[string]func() (*authserver.Consumer, error){
+			"by key": func() (*authserver.Consumer, error) { return tables.Consumer(t.Context(), "configured") },
+			"by id":  func() (*authserver.Consumer, error) { return tables.ConsumerByID(t.Context(), 2) },
+		} {
+			got, err := find()
+			if err != nil || got == nil || !reflect.DeepEqual(*got, app) {
+				t.Errorf("%s: %+v, %v", what, got, err)
+				continue
+			}
+			got.Description = "changed by the caller"
 		}
-		got.Description = "changed by the caller"
-	}
-	if got, err := tables.Consumer(t.Context(), s.app1.Key); err != nil || got == nil || got.ID != 1 {
-		t.Errorf("of the tables: %+v, %v", got, err)
-	}
-	if got, err := tables.ConsumerByID(t.Context(), 1); err != nil || got == nil || got.Key != s.app1.Key {
-		t.Errorf("of the tables: %+v, %v", got, err)
-	}
-	s.accept(t, s.approval(s.alice, s.app2))
-	list, err := tables.AcceptancesOf(t.Context(), s.alice, 9)
-	if err != nil || len(list) != 1 || list[0].Consumer.Key != "configured" {
-		t.Errorf("%+v, %v", list, err)
-	}
-	if authserver.Configured(s.Tables, nil) != authserver.Tables(s.Tables) {
-		t.Error("without apps there is nothing to put in front")
-	}
+		if got, err := tables.Consumer(t.Context(), s.app1.Key); err != nil || got == nil || got.ID != 1 {
+			t.Errorf("of the tables: %+v, %v", got, err)
+		}
+		if got, err := tables.ConsumerByID(t.Context(), 1); err != nil || got == nil || got.Key != s.app1.Key {
+			t.Errorf("of the tables: %+v, %v", got, err)
+		}
+		s.accept(t, s.approval(s.alice, s.app2))
+		list, err := tables.AcceptancesOf(t.Context(), s.alice, 9)
+		if err != nil || len(list) != 1 || list[0].Consumer.Key != "configured" {
+			t.Errorf("%+v, %v", list, err)
+		}
+		if authserver.Configured(s.Tables, nil) != authserver.Tables(s.Tables) {
+			t.Error("without apps there is nothing to put in front")
+		}
+	})
 }
 
 // checkUsers reads users with their profiles. Package store tests more of them.

@@ -92,6 +92,16 @@ func (s *scene) clear(t testing.TB) {
 	s.Exec(t, "DELETE FROM "+s.Table("oauth2_access_tokens"))
 }
 
+// databases are a wiki on each kind of database.
+var databases = []string{"MariaDB 1.39", "SQLite 1.39", "PostgreSQL 1.39"}
+
+// each runs a test on each kind of database.
+func each(t *testing.T, test func(t *testing.T, s *scene)) {
+	for _, name := range databases {
+		t.Run(name, func(t *testing.T) { test(t, newScene(t, storetest.Named(t, name))) })
+	}
+}
+
 // only runs a test on the backend of a release.
 func only(t *testing.T) *scene {
 	t.Helper()

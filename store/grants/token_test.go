@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/postgres"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
 )
 
 func wantErr(t testing.TB, what string, got, want error) {
@@ -40,6 +42,7 @@ func checkTokens(t *testing.T, s *scene) {
 
 	next, _ := token(a)
 	wantErr(t, "refresh an unknown one", s.RefreshToken(ctx, wikidb.RandomHex(40), next, need), authserver.ErrTokenGone)
+	wantErr(t, "refresh one that no database holds", s.RefreshToken(ctx, "a\x00\xff", next, need), authserver.ErrTokenGone)
 	wantErr(t, "refresh none", s.RefreshToken(ctx, "", next, need), authserver.ErrTokenGone)
 	same := next
 	same.JTI = row.JTI
@@ -59,32 +62,30 @@ func checkTokens(t *testing.T, s *scene) {
 
 // TestAcceptanceOfTokens holds the acceptance inside the transaction, for issuing
 // and for refreshing. What is refused uses up nothing.
-func TestAcceptanceOfTokens(t *testing.T) {
-	for name, change := range map[string]func(t *testing.T, s *scene, a authserver.Acceptance, need *authserver.Acceptance){
-		"gone": func(t *testing.T, s *scene, a authserver.Acceptance, _ *authserver.Acceptance) {
+func TestAcceptanceOfTokens(t *testing.T) { each(t, acceptanceOfTokens) }
+
+func acceptanceOfTokens(t *testing.T, s *scene) {
+	for name, change := range map[string]func(t *testing.T, need *authserver.Acceptance){
+		"gone": func(t *testing.T, _ *authserver.Acceptance) {
 			s.Exec(t, "DELETE FROM "+s.Table("oauth_accepted_consumer"))
 		},
-		"too narrow": func(t *testing.T, s *scene, _ authserver.Acceptance, _ *authserver.Acceptance) {
+		"too narrow": func(t *testing.T, _ *authserver.Acceptance) {
 			narrow := s.approval(s.alice, s.app2)
 			narrow.Grants = authserver.Grants("basic")
 			s.accept(t, narrow)
 		},
-		"unreadable": func(t *testing.T, s *scene, _ authserver.Acceptance, _ *authserver.Acceptance) {
+		"unreadable": func(t *testing.T, _ *authserver.Acceptance) {
 			s.Exec(t, "UPDATE "+s.Table("oauth_accepted_consumer")+" SET oaac_grants = 'x'")
 		},
-		"of another user": func(_ *testing.T, s *scene, _ authserver.Acceptance, need *authserver.Acceptance) {
-			need.UserID = s.bob
-		},
-		"of another app": func(_ *testing.T, _ *scene, _ authserver.Acceptance, need *authserver.Acceptance) {
-			need.ConsumerID = 1
-		},
+		"of another user": func(_ *testing.T, need *authserver.Acceptance) { need.UserID = s.bob },
+		"of another app":  func(_ *testing.T, need *authserver.Acceptance) { need.ConsumerID = 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := only(t)
+			s.clear(t)
 			a := s.accept(t, s.approval(s.alice, s.app2))
 			old := s.issue(t, a)
 			next, need := token(a, "basic", "editpage")
-			change(t, s, a, need)
+			change(t, need)
 			wantErr(t, "issue", s.IssueToken(t.Context(), next, need), authserver.ErrNoAcceptance)
 			wantErr(t, "refresh", s.RefreshToken(t.Context(), old.JTI, next, need), authserver.ErrNoAcceptance)
 			wantErr(t, "refresh an unknown one", s.RefreshToken(t.Context(), next.JTI, next, need), authserver.ErrTokenGone)
@@ -95,40 +96,76 @@ func TestAcceptanceOfTokens(t *testing.T) {
 
 // TestClientTokens have no acceptance.
 func TestClientTokens(t *testing.T) {
-	s := only(t)
-	own := authserver.Token{JTI: wikidb.RandomHex(40), Expires: accepted.AddDate(1000, 0, 0)}
-	wantErr(t, "issue", s.IssueToken(t.Context(), own, nil), nil)
-	wantRows(t, s.tokenRows(t), own.JTI+"|30260301120000|0|0")
-	next := authserver.Token{JTI: wikidb.RandomHex(40), Expires: accepted}
-	wantErr(t, "refresh", s.RefreshToken(t.Context(), own.JTI, next, nil), nil)
-	wantErr(t, "refresh twice", s.RefreshToken(t.Context(), own.JTI, next, nil), authserver.ErrTokenGone)
+	each(t, func(t *testing.T, s *scene) {
+		own := authserver.Token{JTI: wikidb.RandomHex(40), Expires: accepted.AddDate(1000, 0, 0)}
+		wantErr(t, "issue", s.IssueToken(t.Context(), own, nil), nil)
+		wantRows(t, s.tokenRows(t), own.JTI+"|30260301120000|0|0")
+		next := authserver.Token{JTI: wikidb.RandomHex(40), Expires: accepted}
+		wantErr(t, "refresh", s.RefreshToken(t.Context(), own.JTI, next, nil), nil)
+		wantErr(t, "refresh twice", s.RefreshToken(t.Context(), own.JTI, next, nil), authserver.ErrTokenGone)
+	})
 }
 
 // TestTokenRefuses holds what no token row may be.
 func TestTokenRefuses(t *testing.T) {
-	s := only(t)
-	a := s.accept(t, s.approval(s.alice, s.app2))
-	row, need := token(a, "basic")
-	for want, change := range map[string]func(t *authserver.Token, a **authserver.Acceptance){
-		"needs an id":                func(t *authserver.Token, _ **authserver.Acceptance) { t.JTI = "" },
-		"oaat_identifier: 256 bytes": func(t *authserver.Token, _ **authserver.Acceptance) { t.JTI = strings.Repeat("f", 256) },
-		"a time in the year 10000": func(t *authserver.Token, _ **authserver.Acceptance) {
-			t.Expires = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
-		},
-		"must name the acceptance":      func(t *authserver.Token, _ **authserver.Acceptance) { t.AcceptanceID++ },
-		"must name the acceptance that": func(_ *authserver.Token, a **authserver.Acceptance) { *a = nil },
-	} {
-		changed, with := row, need
-		change(&changed, &with)
-		for what, err := range map[string]error{
-			"issue": s.IssueToken(t.Context(), changed, with), "refresh": s.RefreshToken(t.Context(), row.JTI, changed, with),
-		} {
-			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: got %v, want %q", what, err, want)
+	each(t, func(t *testing.T, s *scene) {
+		a := s.accept(t, s.approval(s.alice, s.app2))
+		row, need := token(a, "basic")
+		refused := map[string]func(t *authserver.Token, a **authserver.Acceptance){
+			"needs an id":                func(t *authserver.Token, _ **authserver.Acceptance) { t.JTI = "" },
+			"oaat_identifier: 256 bytes": func(t *authserver.Token, _ **authserver.Acceptance) { t.JTI = strings.Repeat("f", 256) },
+			"a time in the year 10000": func(t *authserver.Token, _ **authserver.Acceptance) {
+				t.Expires = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+			},
+			"must name the acceptance":      func(t *authserver.Token, _ **authserver.Acceptance) { t.AcceptanceID++ },
+			"must name the acceptance that": func(_ *authserver.Token, a **authserver.Acceptance) { *a = nil },
+		}
+		old := s.issue(t, s.accept(t, s.approval(s.bob, s.app2)))
+		if !s.Holds(storetest.NUL) {
+			refused["no text of the database can hold"] = func(t *authserver.Token, _ **authserver.Acceptance) { t.JTI += "\x00" }
+			refused["bytes that no text of the database can hold"] = func(t *authserver.Token, _ **authserver.Acceptance) { t.JTI += "\xff" }
+		}
+		for want, change := range refused {
+			changed, with := row, need
+			change(&changed, &with)
+			for what, err := range map[string]error{
+				"issue": s.IssueToken(t.Context(), changed, with), "refresh": s.RefreshToken(t.Context(), old.JTI, changed, with),
+			} {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: got %v, want %q", what, err, want)
+				}
 			}
 		}
+		wantRows(t, s.tokenRows(t), fmt.Sprintf("%s|20260301130000|%d|0", old.JTI, old.AcceptanceID))
+	})
+}
+
+// TestSessionZone writes the same times whatever the zone and the style of the
+// session are. The first hour is one that the zone skips.
+func TestSessionZone(t *testing.T) {
+	s := newScene(t, storetest.Named(t, "PostgreSQL 1.39"))
+	for setting, value := range map[string]string{"timezone": "America/New_York", "datestyle": "SQL, DMY"} {
+		s.Exec(t, "ALTER ROLE "+storetest.WriterUser+" SET "+setting+" = '"+value+"'")
+		t.Cleanup(func() { postgres.Start(t).Exec(t, "", "ALTER ROLE "+storetest.WriterUser+" RESET "+setting) })
 	}
-	wantRows(t, s.tokenRows(t))
+	s.Tables = openTables(t, s.Wiki, s.config)
+	for _, at := range []time.Time{
+		time.Date(2026, 3, 8, 2, 30, 0, 0, time.UTC), time.Date(2026, 7, 1, 23, 59, 59, 0, time.UTC), time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+	} {
+		s.clear(t)
+		row := authserver.Token{JTI: wikidb.RandomHex(40), Expires: at}
+		wantErr(t, "issue", s.IssueToken(t.Context(), row, nil), nil)
+		wantRows(t, s.tokenRows(t), row.JTI+at.Format("|20060102150405|0|0"))
+		if got, err := s.Token(t.Context(), row.JTI); err != nil || got == nil || !got.Expires.Equal(at) {
+			t.Errorf("%v: %+v, %v", at, got, err)
+		}
+		a := s.approval(s.alice, s.app1)
+		a.Accepted = at
+		if row := s.accept(t, a); !row.Accepted.Equal(at) {
+			t.Errorf("accepted at %v, want %v", row.Accepted, at)
+		}
+	}
 }
 
 // TestTokenIDs finds no token by an id that is not its own, byte for byte.
@@ -145,18 +182,23 @@ func TestTokenIDs(t *testing.T) {
 
 // TestReadsExpiries reads what others wrote.
 func TestReadsExpiries(t *testing.T) {
-	s := only(t)
-	for expires, want := range map[string]time.Time{
-		wikidb.Infinity: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), "soon": {}, "20260301120000": accepted.Truncate(time.Second),
-	} {
-		jti := wikidb.RandomHex(40)
-		s.Insert(t, wikidb.Token{Identifier: jti, Revoked: 7})
-		s.Exec(t, "UPDATE "+s.Table("oauth2_access_tokens")+" SET oaat_expires = '"+expires+"' WHERE oaat_identifier = '"+jti+"'")
-		got, err := s.Token(t.Context(), jti)
-		if err != nil || got == nil || !got.Expires.Equal(want) || !got.Revoked {
-			t.Errorf("%s: got %+v, %v, want %v", expires, got, err, want)
+	each(t, func(t *testing.T, s *scene) {
+		for expires, want := range map[string]time.Time{
+			wikidb.Infinity: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), "soon": {}, "20260301120000": accepted.Truncate(time.Second),
+			"2026-03-01 12:00:00 UTC": accepted.Truncate(time.Second), // PostgreSQL's form
+		} {
+			if isPostgres := s.Driver == wikidb.Postgres; strings.Contains(expires, "-") != isPostgres && expires != wikidb.Infinity {
+				continue
+			}
+			jti := wikidb.RandomHex(40)
+			s.Insert(t, wikidb.Token{Identifier: jti, Revoked: 7})
+			s.Exec(t, "UPDATE "+s.Table("oauth2_access_tokens")+" SET oaat_expires = '"+expires+"' WHERE oaat_identifier = '"+jti+"'")
+			got, err := s.Token(t.Context(), jti)
+			if err != nil || got == nil || !got.Expires.Equal(want) || !got.Revoked {
+				t.Errorf("%s: got %+v, %v, want %v", expires, got, err, want)
+			}
 		}
-	}
+	})
 }
 
 // checkRevokeFamily revokes the tokens of one prefix.
