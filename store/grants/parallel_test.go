@@ -10,15 +10,16 @@ import (
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/postgres"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
 )
 
 const parallel = 100
 
 // patient is a scene whose transactions may wait for each other on a busy machine.
-func patient(t *testing.T) *scene {
+func patient(t *testing.T, s *scene) *scene {
 	t.Helper()
-	s := only(t)
 	cfg := s.config
 	cfg.QueryTimeout = time.Minute
 	s.Tables = openTables(t, s.Wiki, cfg)
@@ -51,14 +52,37 @@ func atOnce(t *testing.T, want error, f func(i int) error) (succeeded int) {
 	return succeeded
 }
 
-// isolations are the levels at which a server may be by default.
+// isolate has MariaDB begin transactions at a level, unless they name one.
+func isolate(t *testing.T, level string) {
+	server := mariadb.Start(t)
+	server.Exec(t, "SET GLOBAL tx_isolation = '"+level+"'")
+	t.Cleanup(func() { server.Exec(t, "SET GLOBAL tx_isolation = 'REPEATABLE-READ'") })
+}
+
+// isolations are the levels at which a server may be by default, and the journals
+// that a file may have.
 func isolations(t *testing.T, test func(t *testing.T, s *scene)) {
 	for _, level := range []string{"REPEATABLE-READ", "READ-COMMITTED", "SERIALIZABLE"} {
 		t.Run(level, func(t *testing.T) {
-			server := mariadb.Start(t)
-			server.Exec(t, "SET GLOBAL tx_isolation = '"+level+"'")
-			t.Cleanup(func() { server.Exec(t, "SET GLOBAL tx_isolation = 'REPEATABLE-READ'") })
-			test(t, patient(t))
+			isolate(t, level)
+			test(t, patient(t, only(t)))
+		})
+	}
+	for _, level := range []string{"read committed", "repeatable read", "serializable"} {
+		t.Run("PostgreSQL "+level, func(t *testing.T) {
+			s := newScene(t, storetest.Named(t, "PostgreSQL 1.39"))
+			s.Exec(t, "ALTER ROLE "+storetest.WriterUser+" SET default_transaction_isolation = '"+level+"'")
+			t.Cleanup(func() {
+				postgres.Start(t).Exec(t, "", "ALTER ROLE "+storetest.WriterUser+" RESET default_transaction_isolation")
+			})
+			test(t, patient(t, s))
+		})
+	}
+	for _, journal := range []string{"DELETE", "WAL"} {
+		t.Run("SQLite "+journal, func(t *testing.T) {
+			s := newScene(t, storetest.Named(t, "SQLite 1.39"))
+			s.Exec(t, "PRAGMA journal_mode = "+journal)
+			test(t, patient(t, s))
 		})
 	}
 }
@@ -199,10 +223,13 @@ func TestRevocationAmongRefreshes(t *testing.T) {
 // waits for its row, and write the next token before that row, where the scan of
 // the revocation has been.
 func TestRevocationSeesWhatItWaitedFor(t *testing.T) {
-	server := mariadb.Start(t)
-	server.Exec(t, "SET GLOBAL tx_isolation = 'READ-COMMITTED'") // where scans lock no gaps
-	t.Cleanup(func() { server.Exec(t, "SET GLOBAL tx_isolation = 'REPEATABLE-READ'") })
-	s := patient(t)
+	isolate(t, "READ-COMMITTED") // where scans lock no gaps
+	for _, name := range []string{"MariaDB 1.39", "PostgreSQL 1.39"} {
+		t.Run(name, func(t *testing.T) { revocationWaits(t, patient(t, newScene(t, storetest.Named(t, name)))) })
+	}
+}
+
+func revocationWaits(t *testing.T, s *scene) {
 	family := wikidb.RandomHex(20)
 	old, next := family+strings.Repeat("f", 40), family+strings.Repeat("0", 40)
 	a := s.accept(t, s.approval(s.alice, s.app2))
@@ -239,9 +266,13 @@ func TestRevocationSeesWhatItWaitedFor(t *testing.T) {
 // its list of transactions anew only after 100 ms without a reader.
 func (s *scene) waitForLock(t *testing.T) {
 	t.Helper()
+	waiting := "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+	if s.Driver == wikidb.Postgres {
+		waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted"
+	}
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		var n int
-		row := s.Rows.Conn.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
+		row := s.Rows.Conn.QueryRowContext(t.Context(), waiting)
 		if err := row.Scan(&n); err != nil {
 			t.Fatal(err)
 		}
