@@ -2,7 +2,6 @@ package grants_test
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -68,6 +67,18 @@ func isolations(t *testing.T, test func(t *testing.T, s *scene)) {
 			test(t, patient(t, only(t)))
 		})
 	}
+	postgresIsolations(t, test)
+	for _, journal := range []string{"DELETE", "WAL"} {
+		t.Run("SQLite "+journal, func(t *testing.T) {
+			s := newScene(t, storetest.Named(t, "SQLite 1.39"))
+			s.Exec(t, "PRAGMA journal_mode = "+journal)
+			test(t, patient(t, s))
+		})
+	}
+}
+
+// postgresIsolations are the levels at which PostgreSQL may be by default.
+func postgresIsolations(t *testing.T, test func(t *testing.T, s *scene)) {
 	for _, level := range []string{"read committed", "repeatable read", "serializable"} {
 		t.Run("PostgreSQL "+level, func(t *testing.T) {
 			s := newScene(t, storetest.Named(t, "PostgreSQL 1.39"))
@@ -75,13 +86,6 @@ func isolations(t *testing.T, test func(t *testing.T, s *scene)) {
 			t.Cleanup(func() {
 				postgres.Start(t).Exec(t, "", "ALTER ROLE "+storetest.WriterUser+" RESET default_transaction_isolation")
 			})
-			test(t, patient(t, s))
-		})
-	}
-	for _, journal := range []string{"DELETE", "WAL"} {
-		t.Run("SQLite "+journal, func(t *testing.T) {
-			s := newScene(t, storetest.Named(t, "SQLite 1.39"))
-			s.Exec(t, "PRAGMA journal_mode = "+journal)
 			test(t, patient(t, s))
 		})
 	}
@@ -217,68 +221,4 @@ func TestRevocationAmongRefreshes(t *testing.T) {
 			}
 		}
 	})
-}
-
-// TestRevocationSeesWhatItWaitedFor has a refresh commit while the revocation
-// waits for its row, and write the next token before that row, where the scan of
-// the revocation has been.
-func TestRevocationSeesWhatItWaitedFor(t *testing.T) {
-	isolate(t, "READ-COMMITTED") // where scans lock no gaps
-	for _, name := range []string{"MariaDB 1.39", "PostgreSQL 1.39"} {
-		t.Run(name, func(t *testing.T) { revocationWaits(t, patient(t, newScene(t, storetest.Named(t, name)))) })
-	}
-}
-
-func revocationWaits(t *testing.T, s *scene) {
-	family := wikidb.RandomHex(20)
-	old, next := family+strings.Repeat("f", 40), family+strings.Repeat("0", 40)
-	a := s.accept(t, s.approval(s.alice, s.app2))
-	s.Insert(t, wikidb.Token{Identifier: old, AcceptanceID: a.ID})
-	tx, err := s.Rows.Conn.BeginTx(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback() //nolint:errcheck // it was committed
-	exec := func(statement string) {
-		if _, err := tx.ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	exec(fmt.Sprintf("SELECT 1 FROM oauth_accepted_consumer WHERE oaac_id = %d FOR UPDATE", a.ID)) // as a refresh does
-	exec("UPDATE oauth2_access_tokens SET oaat_revoked = 1 WHERE oaat_identifier = '" + old + "'")
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if n, err := s.RevokeFamily(t.Context(), family); n != 1 || err != nil {
-			t.Errorf("revoked %d, %v, want the next one", n, err)
-		}
-	})
-	s.waitForLock(t)
-	exec(fmt.Sprintf("INSERT INTO oauth2_access_tokens (oaat_identifier, oaat_expires, oaat_acceptance_id, oaat_revoked) "+
-		"VALUES ('%s', 'infinity', %d, 0)", next, a.ID))
-	if err := tx.Commit(); err != nil {
-		t.Fatal(err)
-	}
-	wg.Wait()
-	wantRows(t, s.rows(t, "oaat_identifier", "oauth2_access_tokens", "oaat_revoked = 0"))
-}
-
-// waitForLock returns once a transaction waits for another one. The server makes
-// its list of transactions anew only after 100 ms without a reader.
-func (s *scene) waitForLock(t *testing.T) {
-	t.Helper()
-	waiting := "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
-	if s.Driver == wikidb.Postgres {
-		waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted"
-	}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-		var n int
-		row := s.Rows.Conn.QueryRowContext(t.Context(), waiting)
-		if err := row.Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		if n > 0 {
-			return
-		}
-	}
-	t.Fatal("nothing waits")
 }
