@@ -61,19 +61,19 @@ func (s *Server) withdraw(ctx context.Context, r Request, user *User, a *Accepte
 		return s.refusePage(r, refuse(ReadOnly), a.Consumer.Key, user.CentralID)
 	}
 	gone, found, err := s.tables.Withdraw(ctx, user.CentralID, a.ID)
-	if err != nil {
-		return s.refusePage(r, unavailable(err), a.Consumer.Key, user.CentralID)
-	}
-	if found {
-		changes := []Change{{ConsumerKey: a.Consumer.Key, Token: gone.Acceptance.Token}}
+	if found || err != nil { // after an error it may be written
+		changes := []Change{{ConsumerKey: a.Consumer.Key, Token: a.Token}}
 		for _, jti := range gone.JTIs {
 			changes = append(changes, Change{ConsumerKey: a.Consumer.Key, Token: jti})
 		}
 		s.mark(changes...)
 	}
+	if err != nil {
+		return s.refusePage(r, unavailable(err), a.Consumer.Key, user.CentralID)
+	}
 	return Answer{
 		Status: http.StatusOK, Headers: noStore(),
-		Page:  &Page{Kind: WithdrawnPage, Visitor: user.Name, App: &PageApp{Name: a.Consumer.Name}},
+		Page:  &Page{Kind: WithdrawnPage, Visitor: user.Name, App: &PageApp{Name: a.Consumer.ShownName()}},
 		Event: Event{Kind: Withdrew, Endpoint: r.Endpoint, ConsumerKey: a.Consumer.Key, UserID: user.CentralID},
 	}
 }
@@ -94,7 +94,7 @@ func (s *Server) appsPage(ctx context.Context, r Request, user *User, accepted [
 	}
 	status := http.StatusOK
 	if r.HTTP.Method == http.MethodPost {
-		status = http.StatusForbidden // the form that was sent was not ours
+		status, page.Again = http.StatusForbidden, true // the form that was sent does not count
 	}
 	return Answer{
 		Status: status, Page: page, Headers: noStore(),

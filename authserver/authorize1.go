@@ -75,7 +75,7 @@ func (s *Server) toApprove(ctx context.Context, token, key string, user *User) (
 		return t, nil, &Refusal{Reason: AppOfOtherVersion, App: c}
 	case c.OwnerOnly:
 		return t, nil, &Refusal{Reason: OwnerOnlyApp, App: c}
-	case c.Version != 1, !c.UsableBy(user.CentralID), !s.coversWiki(c.Wiki), !redirectable1(callback1(t, c)):
+	case c.Version != 1, !s.usable(c, user.CentralID), !redirectable1(callback1(t, c)):
 		return t, nil, &Refusal{Reason: AppNotUsable, App: c}
 	}
 	return t, c, nil
@@ -106,14 +106,13 @@ func (s *Server) approve1(ctx context.Context, r Request, c *consentRequest, t R
 	case err != nil:
 		return s.refusePage(r, unavailable(err), c.client.Key, c.user.CentralID)
 	}
-	acceptance, err := s.accept(ctx, c.client, c.user, c.client.Grants)
+	acceptance, err := s.accept(ctx, c, c.client.Grants)
 	if err == nil {
 		approval := RequestApproval{
 			UserID: c.user.CentralID, Verifier: randomHex(16), AccessToken: acceptance.Token,
 			Expires: ends(s.now(), s.cfg.Lifetimes.RequestToken),
 		}
 		if err = s.state.Approve(ctx, t.Key, approval); err == nil {
-			s.mark(Change{ConsumerKey: c.client.Key, Token: acceptance.Token})
 			return s.approved1(r, c, t, approval.Verifier)
 		}
 	}
@@ -130,7 +129,7 @@ func (s *Server) approved1(r Request, c *consentRequest, t RequestToken, verifie
 	}
 	if c.callback == outOfBand {
 		a.Status = http.StatusOK
-		a.Page = &Page{Kind: VerifierPage, Visitor: c.user.Name, Verifier: verifier, App: &PageApp{Name: c.client.Name}}
+		a.Page = &Page{Kind: VerifierPage, Visitor: c.user.Name, Verifier: verifier, App: &PageApp{Name: c.client.ShownName()}}
 		return a
 	}
 	a.Location = location(addParams(c.callback, true, []Field{{"oauth_verifier", verifier}, {"oauth_token", t.Key}}))

@@ -72,11 +72,11 @@ func (s *Server) authorize2(ctx context.Context, r Request) Answer {
 	}
 	switch s.decision(r, p, &dialog) {
 	case decisionAccept:
-		return s.grantCode(ctx, r, a, user)
+		return s.grantCode(ctx, r, a, &dialog)
 	case decisionDeny:
 		return s.redirectRefusal(a, refuse(UserDenied), user)
 	case decisionSkip:
-		return s.redirectCode(a, user)
+		return s.redirectCode(a, user, acceptance)
 	default:
 		return s.consentPage(ctx, r, &dialog)
 	}
@@ -128,14 +128,14 @@ func (s *Server) checkAuthorization(ctx context.Context, a *authorization, user 
 		return refuse(ClientAuthFailed)
 	}
 	var refusal *Refusal
-	if a.scopes, refusal = s.requestedScopes(client, params{"scope": a.scope}); refusal != nil {
-		return refusal
-	}
-	if a.challenge == "" && (s.cfg.RequirePKCE == PKCEAll || s.cfg.RequirePKCE == PKCEPublic && !client.Confidential) {
-		return &Refusal{Reason: InvalidParameter, Detail: "code_challenge"}
-	}
+	usable := !client.OwnerOnly && s.usable(client, user.CentralID)
+	a.scopes, refusal = s.requestedScopes(client, params{"scope": a.scope})
 	switch {
-	case client.OwnerOnly, client.Deleted, !s.coversWiki(client.Wiki), !client.UsableBy(user.CentralID):
+	case refusal != nil && usable: // otherwise anybody could register an address for links of the wiki to lead to
+		return refusal
+	case refusal == nil && a.challenge == "" && (s.cfg.RequirePKCE == PKCEAll || s.cfg.RequirePKCE == PKCEPublic && !client.Confidential):
+		return &Refusal{Reason: InvalidParameter, Detail: "code_challenge"}
+	case !usable:
 		return &Refusal{Reason: ClientNotUsable, Detail: client.Key, UserID: user.CentralID}
 	}
 	return nil
@@ -150,27 +150,26 @@ func (a *authorization) callback() string {
 }
 
 // grantCode writes the user's consent and sends the browser back with a code.
-func (s *Server) grantCode(ctx context.Context, r Request, a *authorization, user *User) Answer {
+func (s *Server) grantCode(ctx context.Context, r Request, a *authorization, c *consentRequest) Answer {
 	if s.cfg.ReadOnly {
-		return s.refusePage(r, refuse(ReadOnly), a.clientID, user.CentralID)
+		return s.refusePage(r, refuse(ReadOnly), a.clientID, c.user.CentralID)
 	}
-	acceptance, err := s.accept(ctx, a.client, user, Grants(a.scopes...))
+	acceptance, err := s.accept(ctx, c, Grants(a.scopes...))
 	if err != nil {
-		return s.refusePage(r, unavailable(err), a.clientID, user.CentralID)
+		return s.refusePage(r, unavailable(err), a.clientID, c.user.CentralID)
 	}
-	answer := s.redirectCode(a, user)
+	answer := s.redirectCode(a, c.user, &acceptance)
 	if answer.Event.Kind == Issued {
 		answer.Event.Kind = Consented
 	}
-	s.mark(Change{ConsumerKey: a.clientID, Token: acceptance.Token})
 	return answer
 }
 
 // redirectCode sends the browser back with a code. Nothing is kept: the code
 // carries what it stands for.
-func (s *Server) redirectCode(a *authorization, user *User) Answer {
+func (s *Server) redirectCode(a *authorization, user *User, acceptance *Acceptance) Answer {
 	sealed, err := s.sealer.seal(sealCode, code{
-		Client: a.clientID, RedirectURI: a.redirectURI, JTI: newJTI(newFamily()), Scopes: distinct(a.scopes),
+		Client: a.clientID, RedirectURI: a.redirectURI, JTI: newJTI(newFamily()), Approval: acceptance.Token, Scopes: distinct(a.scopes),
 		UserID: user.CentralID, Expires: ends(s.now(), s.cfg.Lifetimes.Code), Challenge: a.challenge, Plain: a.plain,
 	})
 	if err != nil {

@@ -224,6 +224,12 @@ func TestCallbackHost(t *testing.T) {
 		"http://127.0.0.1:8080/":     "http://127.0.0.1:8080",
 		"myapp://done":               "myapp://done",
 		"com.example.app:/done":      "com.example.app:",
+		"myapp:///x":                 "myapp:",
+		"https://app.example/%zz":    "https://app.example",
+		"https://app.example?x#y":    "https://app.example",
+		"https://аpple.example/":     "https://%D0%B0pple.example",
+		"HTTPS://app.example /":      "https://app.example%20",
+		"":                           "",
 	} {
 		if got := callbackHost(callback); got != want {
 			t.Errorf("%s: %q, want %q", callback, got, want)

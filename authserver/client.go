@@ -31,7 +31,7 @@ func readClient(h http.Header, form params) (clientCredentials, *Refusal) {
 	formSecret, formHas := form.get("client_secret")
 	basicID, basicSecret, basic := parseBasic(h["Authorization"])
 	switch {
-	case basic && formHas:
+	case basic && formHas, len(h["Authorization"]) > 1:
 		return c, refuse(SeveralClientCredentials)
 	case basic && formID != "" && formID != basicID:
 		return c, refuse(ClientAuthFailed)

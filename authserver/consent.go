@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,32 +82,34 @@ func (s *Server) nothingToAsk(c *consentRequest) bool {
 func (s *Server) sameOrigin(r *http.Request) bool { return s.crossOrigin.Check(r) == nil }
 
 // csrfToken returns the token of a form: when it ends, and a MAC over that, the
-// user, the request and the callback.
+// wiki, the user, the request, the callback and the grants that are shown.
 func (s *Server) csrfToken(c *consentRequest) string {
 	ends := strconv.FormatInt(s.now().Add(csrfLife).Unix(), 10)
-	return ends + "." + base64.RawURLEncoding.EncodeToString(s.csrfMAC(ends, c))
+	return ends + "." + base64.RawURLEncoding.EncodeToString(s.csrfMAC(s.csrf[0], ends, c))
 }
 
 func (s *Server) validCSRF(token string, c *consentRequest) bool {
 	ends, mac, _ := strings.Cut(token, ".")
 	sent, err := base64.RawURLEncoding.DecodeString(mac)
 	until, errTime := strconv.ParseInt(ends, 10, 64)
-	return err == nil && errTime == nil && hmac.Equal(sent, s.csrfMAC(ends, c)) && s.now().Unix() < until
+	ours := slices.ContainsFunc(s.csrf, func(key []byte) bool { return hmac.Equal(sent, s.csrfMAC(key, ends, c)) })
+	return err == nil && errTime == nil && ours && s.now().Unix() < until
 }
 
-func (s *Server) csrfMAC(ends string, c *consentRequest) []byte {
-	mac := hmac.New(sha256.New, s.csrf)
+func (s *Server) csrfMAC(key []byte, ends string, c *consentRequest) []byte {
+	mac := hmac.New(sha256.New, key)
 	part := func(text string) {
 		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(text))))
 		mac.Write([]byte(text))
 	}
 	part(ends)
+	part(s.cfg.Issuer)
+	part(s.cfg.Policy.Wiki)
 	part(strconv.Itoa(int(c.endpoint)))
 	part(strconv.FormatUint(c.user.CentralID, 10))
 	part(c.callback)
-	if c.client != nil {
-		part(c.client.Key)
-	}
+	part(c.client.Key)
+	part(strings.Join(c.grants, " "))
 	for _, f := range c.fields {
 		part(f.Name)
 		part(f.Value)
@@ -128,13 +129,13 @@ func (s *Server) consentPage(ctx context.Context, r Request, c *consentRequest) 
 		Grants: s.pageGrants(c.grants),
 		Update: c.acceptance != nil,
 	}
-	status := http.StatusOK
-	if r.HTTP.Method == http.MethodPost {
-		status = http.StatusForbidden // the form that was sent was not ours
+	status, again := http.StatusOK, r.HTTP.Method == http.MethodPost
+	if again {
+		status = http.StatusForbidden // the form that was sent does not count
 	}
 	return Answer{
 		Status:  status,
-		Page:    &Page{Kind: ConsentPage, Visitor: c.user.Name, App: app, Consent: form},
+		Page:    &Page{Kind: ConsentPage, Visitor: c.user.Name, App: app, Consent: form, Again: again},
 		Headers: noStore(),
 		Event:   Event{Kind: Shown, Endpoint: r.Endpoint, ConsumerKey: c.client.Key, UserID: c.user.CentralID},
 	}
@@ -142,13 +143,17 @@ func (s *Server) consentPage(ctx context.Context, r Request, c *consentRequest) 
 
 // pageApp is an app as a page shows it.
 func (s *Server) pageApp(ctx context.Context, c *Consumer) (*PageApp, error) {
-	app := &PageApp{Name: c.Name, Version: c.AppVersion, Description: c.Description, Wiki: c.Wiki}
+	app := &PageApp{Name: c.ShownName(), Wiki: c.Wiki}
+	if c.Deleted {
+		return app, nil
+	}
+	app.Version, app.Description = plainText(c.AppVersion), plainText(c.Description)
 	owner, err := s.tables.UserByID(ctx, c.OwnerID)
 	if err != nil {
 		return nil, err
 	}
 	if owner != nil && !owner.Hidden.After(s.now()) {
-		app.Owner = owner.Name
+		app.Owner = plainText(owner.Name)
 	}
 	return app, nil
 }
@@ -166,25 +171,37 @@ func (s *Server) pageGrants(names []string) []PageGrant {
 }
 
 // callbackHost is what a page says of where the browser goes afterwards. It is
-// empty where the browser stays.
+// empty where the browser stays. It is what stands in the Location, so that no host
+// looks like another one.
 func callbackHost(callback string) string {
-	u, err := url.Parse(callback)
-	switch {
-	case err != nil, u.Scheme == "":
+	if !redirectable(callback) {
 		return ""
-	case u.Host != "":
-		return u.Scheme + "://" + u.Host
-	default:
-		return u.Scheme + ":"
 	}
+	scheme, rest, _ := strings.Cut(location(callback), ":")
+	host, found := strings.CutPrefix(rest, "//")
+	if end := strings.IndexAny(host, "/?#"); end >= 0 {
+		host = host[:end]
+	}
+	if !found || host == "" {
+		return scheme + ":"
+	}
+	return scheme + "://" + host
 }
 
-// accept writes the user's consent. Token and secret count for a new row alone.
-func (s *Server) accept(ctx context.Context, client *Consumer, user *User, grants GrantList) (Acceptance, error) {
-	return s.tables.Accept(ctx, Approval{
-		UserID: user.CentralID, ConsumerID: client.ID, Wiki: client.Wiki, ThisWiki: s.cfg.Policy.Wiki,
-		Version: client.Version, Grants: grants, Token: randomHex(16), Secret: randomHex(16), Accepted: s.now(),
+// accept writes the user's consent, and marks what may have been written. Token and
+// secret count for a new row alone.
+func (s *Server) accept(ctx context.Context, c *consentRequest, grants GrantList) (Acceptance, error) {
+	row, err := s.tables.Accept(ctx, Approval{
+		UserID: c.user.CentralID, ConsumerID: c.client.ID, Wiki: c.client.Wiki, ThisWiki: s.cfg.Policy.Wiki,
+		Version: c.client.Version, Grants: grants, Token: randomHex(16), Secret: randomHex(16), Accepted: s.now(),
 	})
+	switch {
+	case err == nil:
+		s.mark(Change{ConsumerKey: c.client.Key, Token: row.Token})
+	case c.acceptance != nil:
+		s.mark(Change{ConsumerKey: c.client.Key, Token: c.acceptance.Token})
+	}
+	return row, err
 }
 
 // visitor finds who is at the browser. A request with an OAuth or Bearer
@@ -192,7 +209,10 @@ func (s *Server) accept(ctx context.Context, client *Consumer, user *User, grant
 // a user in the tables.
 func (s *Server) visitor(ctx context.Context, r Request) (*User, *Refusal) {
 	for _, line := range r.HTTP.Header["Authorization"] {
-		scheme, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		scheme := strings.TrimSpace(line)
+		if end := strings.IndexFunc(scheme, func(r rune) bool { return !isAlphanumeric(r) }); end >= 0 {
+			scheme = scheme[:end]
+		}
 		if strings.EqualFold(scheme, "OAuth") || strings.EqualFold(scheme, "Bearer") {
 			return nil, refuse(NotSignedIn)
 		}
@@ -241,8 +261,11 @@ func (s *Server) refusePage(r Request, refusal *Refusal, consumerKey string, use
 		Status: status, Page: &Page{Kind: ErrorPage, Refusal: refusal}, Headers: noStore(),
 		Event: refusal.event(r.Endpoint, consumerKey, userID),
 	}
-	if status == http.StatusServiceUnavailable {
+	switch status {
+	case http.StatusServiceUnavailable:
 		a.Headers.Set("Retry-After", "1")
+	case http.StatusMethodNotAllowed:
+		a.Headers.Set("Allow", "GET, HEAD, POST")
 	}
 	return a
 }

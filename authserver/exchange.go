@@ -2,8 +2,12 @@ package authserver
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -11,20 +15,23 @@ import (
 type code struct {
 	Client string `json:"c"`
 	// RedirectURI is nil if the authorization request had none.
-	RedirectURI *string   `json:"r,omitempty"`
-	JTI         string    `json:"j"` // of the access token that it is exchanged for
-	Scopes      []string  `json:"s"`
-	UserID      uint64    `json:"u"`
-	Expires     time.Time `json:"e"`
-	Challenge   string    `json:"p,omitempty"`
-	Plain       bool      `json:"m,omitempty"` // the challenge is the verifier itself
+	RedirectURI *string `json:"r,omitempty"`
+	JTI         string  `json:"j"` // of the access token that it is exchanged for
+	// Approval is the token of the acceptance that it is issued for. A user who
+	// withdraws it and approves again makes another one.
+	Approval  string    `json:"a"`
+	Scopes    []string  `json:"s"`
+	UserID    uint64    `json:"u"`
+	Expires   time.Time `json:"e"`
+	Challenge string    `json:"p,omitempty"`
+	Plain     bool      `json:"m,omitempty"` // the challenge is the verifier itself
 }
 
 // refreshToken is what a refresh token carries, sealed.
 type refreshToken struct {
 	Client  string    `json:"c"`
 	JTI     string    `json:"j"` // of the access token that it replaces
-	Next    string    `json:"n"` // of the access token that comes next
+	Next    string    `json:"n"` // what the jti of the access token that comes next is made of
 	Scopes  []string  `json:"s"`
 	UserID  uint64    `json:"u"`
 	Expires time.Time `json:"e"`
@@ -59,7 +66,7 @@ func (s *Server) exchangeCode(ctx context.Context, client *Consumer, x *tokenReq
 	if used != nil {
 		return s.replayed(ctx, client, c, flight.issued)
 	}
-	t, refusal := s.userToken(ctx, client, c.UserID, c.Scopes, true)
+	t, refusal := s.userToken(ctx, client, c.UserID, c.Scopes, c)
 	if refusal != nil {
 		return s.refuseToken(refusal, client.Key, c.UserID)
 	}
@@ -83,10 +90,11 @@ func (s *Server) replayed(ctx context.Context, client *Consumer, c *code, simult
 	if simultaneous {
 		return s.refuseToken(refuse(CodeUsed), client.Key, c.UserID)
 	}
-	if _, err := s.tables.RevokeFamily(ctx, family(c.JTI)); err != nil {
+	_, err := s.tables.RevokeFamily(ctx, family(c.JTI))
+	s.mark(Change{ConsumerKey: client.Key}) // after an error too: it may be written
+	if err != nil {
 		return s.refuseToken(unavailable(err), client.Key, c.UserID)
 	}
-	s.mark(Change{ConsumerKey: client.Key})
 	a := s.refuseToken(refuse(CodeUsed), client.Key, c.UserID)
 	a.Event.Kind = Revoked
 	return a
@@ -137,20 +145,20 @@ func (s *Server) exchangeRefresh(ctx context.Context, client *Consumer, x *token
 	scopes, refusal := s.narrowed(r.Scopes, x.form)
 	var t *issuedToken
 	if refusal == nil {
-		t, refusal = s.userToken(ctx, client, r.UserID, scopes, false)
+		t, refusal = s.userToken(ctx, client, r.UserID, scopes, nil)
 	}
 	if refusal != nil {
 		return s.refuseToken(s.usedFirst(ctx, &r, refusal), client.Key, r.UserID)
 	}
-	t.JTI = r.Next
+	t.JTI = r.successor(t.scopes)
 	err := s.tables.RefreshToken(ctx, r.JTI, t.row(), t.acceptance)
+	s.mark(Change{ConsumerKey: client.Key, Token: r.JTI}) // after an error too: it may be written
 	switch {
 	case errors.Is(err, ErrTokenGone), errors.Is(err, ErrTokenExists):
 		return s.refreshed(ctx, client, &r, t)
 	case err != nil:
 		return s.refuseToken(issueRefusal(err), client.Key, r.UserID)
 	}
-	s.mark(Change{ConsumerKey: client.Key, Token: r.JTI})
 	return s.tokenAnswer(t, Refreshed)
 }
 
@@ -173,19 +181,27 @@ func (s *Server) usedFirst(ctx context.Context, r *refreshToken, later *Refusal)
 // stands for the token that it was exchanged for, and for no other.
 func (s *Server) refreshed(ctx context.Context, client *Consumer, r *refreshToken, t *issuedToken) Answer {
 	if s.cfg.Lifetimes.RefreshGrace > 0 {
-		next, err := s.tables.Token(ctx, r.Next)
+		next, err := s.tables.Token(ctx, t.JTI)
 		if err != nil {
 			return s.refuseToken(unavailable(err), client.Key, r.UserID)
 		}
 		if next != nil && !next.Revoked {
 			issued := t.issued.Add(next.Expires.Sub(t.expires)) // as long ago as its end is earlier than a new one's
-			if s.now().Sub(issued) < s.cfg.Lifetimes.RefreshGrace {
+			if age := s.now().Sub(issued); age >= 0 && age < s.cfg.Lifetimes.RefreshGrace {
 				t.issued, t.expires = issued, next.Expires
 				return s.tokenAnswer(t, Refreshed)
 			}
 		}
 	}
 	return s.refuseToken(refuse(RefreshUsed), client.Key, r.UserID)
+}
+
+// successor returns the jti of the access token that the refresh token is exchanged
+// for, with these scopes: a repeat that asks for others finds no such token.
+func (r *refreshToken) successor(scopes []string) string {
+	mac := hmac.New(sha256.New, []byte(r.Next))
+	mac.Write([]byte(strings.Join(scopes, " ")))
+	return family(r.Next) + hex.EncodeToString(mac.Sum(nil)[:familySize/2])
 }
 
 func (s *Server) readRefresh(client *Consumer, form params) (r refreshToken, refusal *Refusal) {
@@ -214,7 +230,7 @@ func (s *Server) exchangeCredentials(ctx context.Context, client *Consumer, x *t
 	}
 	var t *issuedToken
 	if client.OwnerOnly {
-		t, refusal = s.userToken(ctx, client, client.OwnerID, client.Grants.Names, false)
+		t, refusal = s.userToken(ctx, client, client.OwnerID, client.Grants.Names, nil)
 	} else {
 		t, refusal = s.clientToken(client, scopes)
 	}

@@ -207,7 +207,7 @@ func (s *Server) approvedAcceptance(ctx context.Context, c *Consumer, a *Request
 	}
 	for i := range all {
 		if all[i].Token == a.AccessToken {
-			if !c.UsableBy(a.UserID) || c.Deleted {
+			if !s.usable(c, a.UserID) {
 				return nil, &Refusal{Reason: AppNotUsable, App: c}
 			}
 			if refusal := s.userMayLogIn(ctx, a.UserID); refusal != nil {
@@ -247,7 +247,7 @@ func (s *Server) secureTransfer(r Request) string {
 	if !strings.HasPrefix(r.Sent.Target, "/") {
 		return ""
 	}
-	return "https://" + p.BaseHost + r.Sent.Target
+	return location("https://" + p.BaseHost + r.Sent.Target)
 }
 
 // key is the consumer key that the request names.
@@ -298,8 +298,11 @@ func (s *Server) identity(ctx context.Context, r Request, d *validator.Decision,
 	if err != nil {
 		return s.refuse1(r, formatJSON, unavailable(err), c.Key, d.Identity.UserID)
 	}
-	if user == nil {
+	switch {
+	case user == nil:
 		return s.refuse1(r, formatJSON, refuse(IdentifyUnknownUser), c.Key, d.Identity.UserID)
+	case c.Secret == "": // anybody could authenticate a statement with what is derived from it
+		return s.refuse1(r, formatJSON, refuse(AppWithoutKey), c.Key, user.CentralID)
 	}
 	grants, refusal := s.acceptedGrants(ctx, user, c, d.Identity.Grants)
 	if refusal != nil {

@@ -314,6 +314,10 @@ func TestSecureTransfer(t *testing.T) {
 			if got != tt.to {
 				t.Errorf("%q, want %q", got, tt.to)
 			}
+			got = s.secureTransfer(Request{Sent: validator.Request{Scheme: tt.scheme, Host: "wiki.example.org", Target: "/x?a=\xff\"ü"}})
+			if tt.to != "" && got != tt.to+"?a=%FF%22%C3%BC" {
+				t.Errorf("raw bytes: %q", got)
+			}
 		})
 	}
 }

@@ -1,6 +1,11 @@
 package authserver
 
-import "time"
+import (
+	"cmp"
+	"strings"
+	"time"
+	"unicode"
+)
 
 // PageKind is what a page for a person shows. The zero value is an error.
 type PageKind uint8
@@ -23,6 +28,9 @@ type Page struct {
 	Kind PageKind
 	// Visitor is the name of the user, or empty.
 	Visitor string
+	// Again reports whether the page is shown again because the form that was sent
+	// does not count: it has ended, or is not of this page.
+	Again bool
 	// Refusal is what an ErrorPage tells.
 	Refusal *Refusal
 	// App is the app that the page is about.
@@ -53,6 +61,29 @@ type ConsentForm struct {
 	Grants []PageGrant
 	// Update reports whether the user has allowed the app something before.
 	Update bool
+}
+
+// ShownName is the name of an app for people. A suppressed one has no name.
+func (c *Consumer) ShownName() string {
+	if c.Deleted {
+		return c.Key
+	}
+	return cmp.Or(plainText(c.Name), c.Key)
+}
+
+// plainText takes controls, and marks of the direction of writing and others that
+// are not seen, out of a text of somebody else. Joiners stay: some scripts need
+// them.
+func plainText(text string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		switch {
+		case unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp):
+			return ' '
+		case unicode.Is(unicode.Cf, r) && r != '\u200C' && r != '\u200D':
+			return -1
+		}
+		return r
+	}, text))
 }
 
 // Field is a field of a form.

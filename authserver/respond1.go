@@ -117,7 +117,11 @@ func (r *Refusal) mediaWiki() (key, message string, code eCode) {
 	}
 	key, message = row.key, row.text
 	if r.App != nil {
-		message = strings.NewReplacer("$app", r.App.Name, "$key", r.App.Key).Replace(message)
+		name := r.App.Name
+		if r.App.Deleted {
+			name = r.App.Key // a suppressed app has no name
+		}
+		message = strings.NewReplacer("$app", name, "$key", r.App.Key).Replace(message)
 	}
 	return key, message, row.e
 }

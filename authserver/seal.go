@@ -44,8 +44,8 @@ var errSealed = errors.New("cannot be opened")
 // with a key id, a random salt and a random nonce in front.
 type sealer struct {
 	keys []sealKey
-	// scope is authenticated with every text: what was sealed for one OAuth
-	// database cannot be opened for another.
+	// scope is authenticated with every text: what was sealed for one issuer and
+	// wiki cannot be opened for another.
 	scope string
 }
 

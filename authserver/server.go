@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
@@ -139,7 +140,7 @@ type Server struct {
 	marks    Marks       // nil: there is no cache to tell
 	now      func() time.Time
 	sealer   *sealer
-	csrf     []byte
+	csrf     [][]byte // the keys of forms: one for each state key
 	// crossOrigin refuses forms that other sites send.
 	crossOrigin *http.CrossOriginProtection
 }
@@ -163,16 +164,18 @@ func New(cfg Config, p Parts) (*Server, error) {
 		p.Now = time.Now
 	}
 	cfg.Realm = cmp.Or(cfg.Realm, "OAuth")
-	sealer, err := newSealer(cfg.StateKeys, cfg.Issuer)
+	sealer, err := newSealer(cfg.StateKeys, cfg.Issuer+" "+cfg.Policy.Wiki)
 	if err != nil {
 		return nil, err
 	}
 	if cfg.OAuth2 && cfg.PrivateKey == nil {
 		return nil, errors.New("OAuth 2 needs a private key")
 	}
-	csrf, err := hkdf.Key(sha256.New, cfg.StateKeys[0], nil, "caddy-mwoauth forms", sealKeySize)
-	if err != nil {
-		return nil, err
+	csrf := make([][]byte, len(cfg.StateKeys))
+	for i, key := range cfg.StateKeys {
+		if csrf[i], err = hkdf.Key(sha256.New, key, nil, "caddy-mwoauth forms", sealKeySize); err != nil {
+			return nil, err
+		}
 	}
 	crossOrigin := http.NewCrossOriginProtection()
 	if err := crossOrigin.AddTrustedOrigin(origin(cfg.Issuer)); err != nil {
@@ -191,7 +194,7 @@ func origin(address string) string {
 	if err != nil {
 		return address
 	}
-	return u.Scheme + "://" + u.Host
+	return u.Scheme + "://" + strings.ToLower(u.Host) // as browsers write it
 }
 
 // Serve answers a request.

@@ -45,7 +45,8 @@ type Tables interface {
 	// the row, and both succeed. It returns the row as it is afterwards.
 	Accept(ctx context.Context, a Approval) (Acceptance, error)
 	// Withdraw deletes an acceptance of the user and its token rows, and returns
-	// what it deleted. found is false when the user has no such acceptance.
+	// what it deleted. found is false when the user has no such acceptance. With an
+	// error, gone is what may be deleted, because nobody knows.
 	Withdraw(ctx context.Context, userID, acceptanceID uint64) (gone Withdrawn, found bool, err error)
 
 	// Token returns the row of an access token.

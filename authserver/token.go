@@ -33,9 +33,9 @@ func (t *issuedToken) row() Token {
 }
 
 // userToken prepares an access token for a user: from client, scopes and user to
-// the approval. With cut, scopes that the user's acceptance lacks are left out;
-// otherwise they make it no approval.
-func (s *Server) userToken(ctx context.Context, client *Consumer, userID uint64, scopes []string, cut bool) (*issuedToken, *Refusal) {
+// the approval. For a code, the approval is the one that it was issued for, and
+// scopes that it lacks now are left out; otherwise they make it no approval.
+func (s *Server) userToken(ctx context.Context, client *Consumer, userID uint64, scopes []string, of *code) (*issuedToken, *Refusal) {
 	if client.OwnerOnly {
 		if userID != client.OwnerID {
 			return nil, refuse(OwnerOnlyToken)
@@ -43,11 +43,14 @@ func (s *Server) userToken(ctx context.Context, client *Consumer, userID uint64,
 		scopes = client.Grants.Names
 	}
 	acceptance, refusal := s.approval(ctx, client, userID)
-	if refusal != nil {
+	switch {
+	case refusal != nil:
 		return nil, refusal
+	case of != nil && of.Approval != acceptance.Token:
+		return nil, refuse(ApprovalMissing)
 	}
 	scopes = intersect(scopes, client.Grants)
-	if cut {
+	if of != nil {
 		scopes = intersect(scopes, acceptance.Grants)
 	}
 	switch {
@@ -55,7 +58,7 @@ func (s *Server) userToken(ctx context.Context, client *Consumer, userID uint64,
 		return nil, refuse(NoScopesLeft)
 	case !acceptance.Grants.Covers(scopes):
 		return nil, refuse(ApprovalMissing)
-	case !client.UsableBy(userID):
+	case !s.usable(client, userID):
 		return nil, &Refusal{Reason: ClientNotUsable, Detail: client.Key, UserID: userID}
 	}
 	if refusal := s.userMayLogIn(ctx, userID); refusal != nil {
@@ -72,7 +75,7 @@ func (s *Server) userToken(ctx context.Context, client *Consumer, userID uint64,
 // clientToken prepares an access token for a client that acts for itself. From
 // MediaWiki 1.46 on its sub is the owner, who does not act.
 func (s *Server) clientToken(client *Consumer, scopes []string) (*issuedToken, *Refusal) {
-	if !client.UsableBy(0) || client.Deleted || !s.coversWiki(client.Wiki) {
+	if !s.usable(client, 0) {
 		return nil, &Refusal{Reason: ClientNotUsable, Detail: client.Key}
 	}
 	if len(scopes) == 0 {
@@ -128,7 +131,10 @@ func (s *Server) mayLogIn(u *User) bool {
 		(!s.cfg.Policy.BlockDisablesLogin || !u.Blocked.After(s.now()))
 }
 
-func (s *Server) coversWiki(wiki string) bool { return wiki == "*" || wiki == s.cfg.Policy.Wiki }
+// usable reports whether a user may use an app here. User 0 is the app itself.
+func (s *Server) usable(c *Consumer, userID uint64) bool {
+	return !c.Deleted && (c.Wiki == "*" || c.Wiki == s.cfg.Policy.Wiki) && c.UsableBy(userID)
+}
 
 // tokenResponse is the answer of RFC 6749 section 5.1, in MediaWiki's order.
 type tokenResponse struct {

@@ -29,6 +29,7 @@ func (p *responder) write(w http.ResponseWriter, r *http.Request, a *authserver.
 	h := w.Header()
 	maps.Copy(h, a.Headers)
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer") // our addresses hold tokens and states
 	h.Add("Vary", "Authorization")
 	switch {
 	case a.Login != nil && (p.login != "" || p.wikiLogin):

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
@@ -102,6 +103,43 @@ func TestIssuingTokenSubstitution(t *testing.T) {
 		t.Errorf("a request token at another app: %d %s", a.Status, a.Body)
 	}
 	tokenPair(t, i.signed(t, "/oauth/token", c, sign.Options{Verifier: verifier}))
+}
+
+// withdraw presses Bob's button for an app on the page of apps.
+func (i *issuer) withdraw(t *testing.T, app wikidb.Consumer) {
+	t.Helper()
+	page, label := string(i.Get(t, "/oauth2/apps", basic("Bob", "bob-password")).Body), "Withdraw access from "+app.Name+`"`
+	for section := range strings.SplitSeq(page, "<section>") {
+		if !strings.Contains(section, label) {
+			continue
+		}
+		form := url.Values{"withdraw": {"1"}}
+		for _, m := range field.FindAllStringSubmatch(section, -1) {
+			form.Set(html.UnescapeString(m[1]), html.UnescapeString(m[2]))
+		}
+		if a := i.submit(t, "/oauth2/apps", form, "Bob"); a.Status != http.StatusOK {
+			t.Fatalf("%d %s", a.Status, a.Body)
+		}
+		return
+	}
+	t.Fatalf("the app is not on the page: %s", page)
+}
+
+// A user who withdraws an approval and gives it again revives nothing: neither a code
+// that was used, nor one that was not.
+func TestIssuingOldCodes(t *testing.T) {
+	i := newIssuer(t)
+	used, unused := i.code(t, i.app2, ""), i.code(t, i.app2, "")
+	old := i.with(t, i.app2, "grant_type", "authorization_code", "code", used)
+	i.Get(t, "/w/api.php", "Bearer "+old.Access).Want(t, "ok")
+	i.withdraw(t, i.app2)
+	i.Get(t, "/w/api.php", "Bearer "+old.Access).Want(t, "token_revoked")
+	again := i.code(t, i.app2, "")
+	wantRefused(t, "a used code", i.with(t, i.app2, "grant_type", "authorization_code", "code", used), "invalid_grant")
+	wantRefused(t, "an unused code", i.with(t, i.app2, "grant_type", "authorization_code", "code", unused), "invalid_grant")
+	wantRefused(t, "a refresh token", i.with(t, i.app2, "grant_type", "refresh_token", "refresh_token", old.Refresh), "invalid_request")
+	good := i.with(t, i.app2, "grant_type", "authorization_code", "code", again)
+	i.Get(t, "/w/api.php", "Bearer "+good.Access).Want(t, "ok")
 }
 
 // A code is bound to the redirect URI and to the challenge of its authorization

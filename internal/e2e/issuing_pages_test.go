@@ -60,6 +60,15 @@ func TestIssuingOpenRedirect(t *testing.T) {
 			t.Errorf("/initiate takes the callback %q: %s", callback, a.Body)
 		}
 	}
+	// Whoever registers an app makes no address that a link of the wiki leads to,
+	// unless the app is approved: an error is a page, too.
+	for name, change := range map[string]string{"proposed": "oarc_stage = 0", "rejected": "oarc_stage = 2", "suppressed": "oarc_deleted = 1", "elsewhere": "oarc_wiki = 'dewiki'"} {
+		app := i.Wiki.NewApp(t, i.Wiki.Alice, func(c *wikidb.Consumer) { c.Name, c.Version = name, 2 }).Consumer
+		i.Wiki.Exec(t, "UPDATE oauth_registered_consumer SET "+change+" WHERE oarc_consumer_key = '"+app.Key+"'")
+		for _, more := range []string{"", "&scope=nonsense", "&scope=patrol"} {
+			wantNoRedirect(t, name+more, i.Get(t, authorizeApp(app, pkce+"&state=s"+more), basic("Bob", "bob-password")))
+		}
+	}
 	// Registered, but nowhere that a browser may be sent to.
 	for _, callback := range []string{"javascript:alert(1)//", "data:text/html,x", "https://user@app.example/", "//evil.example/"} {
 		app := i.Wiki.NewApp(t, i.Wiki.Alice, func(c *wikidb.Consumer) { c.Name, c.Version = "app at "+callback[:4], 2 }).Consumer

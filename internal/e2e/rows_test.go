@@ -26,7 +26,7 @@ var classes = []string{
 	"Response caching", "Leak per reload; reload under load", "One failure stops all", "Strangers' lookups", "A denial taken for absence",
 	"Configuration tied to the store", "Bytes that the database refuses", "Password given to whoever answers", "Values in headers",
 	"CORS preflights", "CORS headers", "Reflected input", "Signed over the rewritten URL", "Upgrades and other protocols", "Clients that sign otherwise",
-	"Clickjacking", "Forged consent", "One use too many", "Withdrawal or revocation overtaken", "The password of the account that writes is stolen", "Names that deceive",
+	"Clickjacking", "Forged consent", "One use too many", "Withdrawal or revocation overtaken", "An approval that is given again", "A write whose outcome is not known", "The password of the account that writes is stolen", "Names that deceive",
 	"Open redirect",
 	"Mix-up of issuers",
 	"Code injection and interception",

@@ -222,7 +222,8 @@ func lockAcceptance(tx *store.Tx, id uint64) (*authserver.Acceptance, error) {
 	return &list[0], nil
 }
 
-// Withdraw deletes an acceptance of the user and its token rows.
+// Withdraw deletes an acceptance of the user and its token rows. With an error it
+// returns what may be deleted.
 func (t *Tables) Withdraw(ctx context.Context, userID, acceptanceID uint64) (gone authserver.Withdrawn, found bool, err error) {
 	err = t.transact(ctx, func(tx *store.Tx) error {
 		gone, found = authserver.Withdrawn{}, false
@@ -247,8 +248,5 @@ func (t *Tables) Withdraw(ctx context.Context, userID, acceptanceID uint64) (gon
 		gone.Acceptance, found = *a, true
 		return nil
 	})
-	if err != nil {
-		return authserver.Withdrawn{}, false, err
-	}
-	return gone, found, nil
+	return gone, found && err == nil, err
 }

@@ -128,6 +128,42 @@ func TestCutConnections(t *testing.T) {
 	}
 }
 
+// A withdrawal whose outcome is not known names the tokens that may be gone, so that
+// whoever keeps answers about them can be told.
+func TestLostWithdrawalNamesItsTokens(t *testing.T) {
+	s := only(t)
+	direct := openTables(t, s.Wiki, s.config)
+	lost := 0
+	s.cutEverywhere(t, situations[len(situations)-1], func(w write, cfg store.Config, packets int) (bool, error) {
+		server := mariadb.Start(t).TCPAddr()
+		proxy := mariadb.NewProxy(t, server)
+		proxy.CutAfter(packets, func() {})
+		cfg.DSN = strings.Replace(cfg.DSN, server, proxy.Addr, 1)
+		pool, err := grants.Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pool.Close() //nolint:errcheck // nothing is lost
+		gone, found, err := grants.New(pool, s.View()).Withdraw(t.Context(), w.Acceptance.UserID, w.Acceptance.ID)
+		if err == nil {
+			return proxy.WasCut(), nil
+		}
+		left, errRead := direct.Acceptances(t.Context(), w.Acceptance.UserID, w.Acceptance.ConsumerID)
+		if errRead != nil || found {
+			t.Fatal(found, errRead)
+		}
+		if len(left) == 0 {
+			if lost++; len(gone.JTIs) != 2 {
+				t.Errorf("cut after %d packets: all is gone, and %q is named", packets, gone.JTIs)
+			}
+		}
+		return proxy.WasCut(), err
+	})
+	if lost == 0 {
+		t.Error("no commit was lost: the test is blind")
+	}
+}
+
 // errKilled is what became of a process that was killed.
 var errKilled = errors.New("killed")
 

@@ -47,6 +47,7 @@ func gallery() map[string]*authserver.Page {
 		}},
 		"consent-basic": {Kind: authserver.ConsentPage, Visitor: "علي", App: app, Consent: &authserver.ConsentForm{Fields: fields}},
 		"consent-long":  {Kind: authserver.ConsentPage, Visitor: long.Owner, App: long, Consent: &authserver.ConsentForm{Fields: fields, Grants: unknown, Update: true}},
+		"consent-again": {Kind: authserver.ConsentPage, Visitor: "Alice", App: app, Consent: &authserver.ConsentForm{Fields: fields, Grants: grants}, Again: true},
 		"cancelled":     {Kind: authserver.CancelledPage, Visitor: "Alice", App: app},
 		"verifier":      {Kind: authserver.VerifierPage, Visitor: "Alice", Verifier: hex},
 		"token":         {Kind: authserver.TokenPage, Token: hex, Secret: hex},

@@ -98,6 +98,25 @@ func TestTextsAreEscaped(t *testing.T) {
 	}
 }
 
+// A page that is shown again, because the form that was sent does not count, tells so
+// in each language.
+func TestShownAgain(t *testing.T) {
+	for _, lang := range all {
+		for _, p := range samples() {
+			for _, again := range []bool{false, true} {
+				p.Again = again
+				body, _, err := Render(p, Site{}, httptest.NewRequest(http.MethodGet, "/?uselang="+lang.tag, nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if told := strings.Contains(string(body), `role="alert" class="warn">`+lang.texts["page.again"]+"<"); told != again {
+					t.Errorf("%s, kind %d, shown again %v: %s", lang.tag, p.Kind, again, body)
+				}
+			}
+		}
+	}
+}
+
 func TestPolicy(t *testing.T) {
 	h := http.Header{}
 	SetHeaders(h)

@@ -53,17 +53,16 @@ func loadTexts() []*texts {
 
 // textsFor chooses a language: that of uselang, or else of Accept-Language.
 func textsFor(r *http.Request) *texts {
-	asked := r.Header.Get("Accept-Language")
+	const most = 512 // bytes
+	accepted := r.Header.Get("Accept-Language")
+	accepted = accepted[:min(most, len(accepted))]
+	asked := accepted
 	if lang := r.URL.Query().Get("uselang"); lang != "" && len(lang) <= 64 {
 		asked = lang + "," + asked
 	}
-	if len(asked) > 512 {
-		asked = asked[:512]
-	}
 	tags, _, err := language.ParseAcceptLanguage(asked)
-	for i := 0; err != nil && i < 1; i++ {
-		// One that cannot be read does not hide the others.
-		tags, _, err = language.ParseAcceptLanguage(r.Header.Get("Accept-Language"))
+	if err != nil { // one that cannot be read does not hide the others
+		tags, _, _ = language.ParseAcceptLanguage(accepted)
 	}
 	_, index, confidence := matcher.Match(tags...)
 	if confidence == language.No {
