@@ -143,6 +143,8 @@ func TestSealedForOneWiki(t *testing.T) {
 	a, _ = there.token(t, there.withRefresh(out["refresh_token"])...)
 	wantReason(t, a, RefreshUnreadable)
 	a, _ = here.token(t, here.withCode(out["refresh_token"].(string))...)
+	wantReason(t, a, CodeMalformed)
+	a, _ = there.token(t, there.withCode(out["refresh_token"].(string))...)
 	wantReason(t, a, CodeUnreadable)
 }
 

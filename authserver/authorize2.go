@@ -12,8 +12,8 @@ type authorization struct {
 	redirectURI *string // nil: not sent
 	scope       string
 	state       *string // nil: not sent
-	challenge   string
-	plain       bool
+	challenge   *string // nil: not sent
+	method      string
 
 	client *Consumer
 	scopes []string
@@ -31,12 +31,11 @@ func (a *authorization) fields() []Field {
 	if a.state != nil {
 		out = append(out, Field{"state", *a.state})
 	}
-	if a.challenge != "" {
-		method := "S256"
-		if a.plain {
-			method = "plain"
-		}
-		out = append(out, Field{"code_challenge", a.challenge}, Field{"code_challenge_method", method})
+	if a.challenge != nil {
+		out = append(out, Field{"code_challenge", *a.challenge})
+	}
+	if a.method != "" {
+		out = append(out, Field{"code_challenge_method", a.method})
 	}
 	return out
 }
@@ -82,6 +81,12 @@ func (s *Server) authorize2(ctx context.Context, r Request) Answer {
 	}
 }
 
+// The methods of code challenges (RFC 7636 section 4.3). None is plain.
+const (
+	methodPlain = "plain"
+	methodS256  = "S256"
+)
+
 // readAuthorization reads the parameters of an authorization request.
 func readAuthorization(p params) (*authorization, *Refusal) {
 	a := &authorization{clientID: p["client_id"], scope: p["scope"]}
@@ -97,15 +102,14 @@ func readAuthorization(p params) (*authorization, *Refusal) {
 	if state, sent := p.get("state"); sent {
 		a.state = &state
 	}
-	challenge, sent := p.get("code_challenge")
-	method, methodSent := p.get("code_challenge_method")
-	switch {
-	case sent && !isPKCE(challenge):
-		return nil, &Refusal{Reason: InvalidParameter, Detail: "code_challenge"}
-	case methodSent && !sent, sent && methodSent && method != "plain" && method != "S256":
+	if challenge, sent := p.get("code_challenge"); sent {
+		a.challenge = &challenge
+	}
+	method, sent := p.get("code_challenge_method")
+	if sent && method != methodPlain && method != methodS256 {
 		return nil, &Refusal{Reason: InvalidParameter, Detail: "code_challenge_method"}
 	}
-	a.challenge, a.plain = challenge, method != "S256"
+	a.method = method
 	return a, nil
 }
 
@@ -129,11 +133,12 @@ func (s *Server) checkAuthorization(ctx context.Context, a *authorization, user 
 	}
 	var refusal *Refusal
 	usable := !client.OwnerOnly && s.usable(client, user.CentralID)
-	a.scopes, refusal = s.requestedScopes(client, params{"scope": a.scope})
+	a.scopes, refusal = s.requestedScopes(client, a.scope, false)
+	needed := s.cfg.RequirePKCE == PKCEAll || s.cfg.RequirePKCE == PKCEPublic && !client.Confidential
 	switch {
 	case refusal != nil && usable: // otherwise anybody could register an address for links of the wiki to lead to
 		return refusal
-	case refusal == nil && a.challenge == "" && (s.cfg.RequirePKCE == PKCEAll || s.cfg.RequirePKCE == PKCEPublic && !client.Confidential):
+	case refusal == nil && (a.challenge == nil && needed || a.challenge != nil && !isPKCE(*a.challenge)):
 		return &Refusal{Reason: InvalidParameter, Detail: "code_challenge"}
 	case !usable:
 		return &Refusal{Reason: ClientNotUsable, Detail: client.Key, UserID: user.CentralID}
@@ -168,10 +173,14 @@ func (s *Server) grantCode(ctx context.Context, r Request, a *authorization, c *
 // redirectCode sends the browser back with a code. Nothing is kept: the code
 // carries what it stands for.
 func (s *Server) redirectCode(a *authorization, user *User, acceptance *Acceptance) Answer {
-	sealed, err := s.sealer.seal(sealCode, code{
+	c := code{
 		Client: a.clientID, RedirectURI: a.redirectURI, JTI: newJTI(newFamily()), Approval: acceptance.Token, Scopes: distinct(a.scopes),
-		UserID: user.CentralID, Expires: ends(s.now(), s.cfg.Lifetimes.Code), Challenge: a.challenge, Plain: a.plain,
-	})
+		UserID: user.CentralID, Expires: ends(s.now(), s.cfg.Lifetimes.Code),
+	}
+	if a.challenge != nil {
+		c.Challenge, c.Plain = *a.challenge, a.method != methodS256
+	}
+	sealed, err := s.sealer.seal(sealCode, c)
 	if err != nil {
 		refusal := unavailable(err)
 		return Answer{

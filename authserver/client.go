@@ -27,23 +27,21 @@ type clientCredentials struct {
 // 6749 section 2.3.1). A client_id in the form next to Basic must be the same one.
 func readClient(h http.Header, form params) (clientCredentials, *Refusal) {
 	var c clientCredentials
-	formID, _ := form.get("client_id")
+	formID, idSent := form.get("client_id")
 	formSecret, formHas := form.get("client_secret")
 	basicID, basicSecret, basic := parseBasic(h["Authorization"])
 	switch {
 	case basic && formHas, len(h["Authorization"]) > 1:
 		return c, refuse(SeveralClientCredentials)
-	case basic && formID != "" && formID != basicID:
+	case basic && idSent && formID != basicID:
 		return c, refuse(ClientAuthFailed)
 	case basic:
-		c = clientCredentials{basicID, basicSecret, true}
-	default:
-		c = clientCredentials{formID, formSecret, formHas}
-	}
-	if c.id == "" {
+		return clientCredentials{basicID, basicSecret, true}, nil
+	case !idSent:
 		return c, &Refusal{Reason: InvalidParameter, Detail: "client_id"}
+	default:
+		return clientCredentials{formID, formSecret, formHas}, nil
 	}
-	return c, nil
 }
 
 // parseBasic reads HTTP Basic as MediaWiki's library does: the scheme has this
@@ -99,7 +97,9 @@ func (s *Server) authenticate(ctx context.Context, c clientCredentials, grantTyp
 			return nil, refuse(ClientAuthFailed)
 		}
 	}
-	if uri, sent := x.form.get("redirect_uri"); sent && client.Confidential && !s.redirectAllowed(client, uri) {
+	// Where a public client exchanges a code, what it sent with the code decides.
+	uri, sent := x.form.get("redirect_uri")
+	if sent && (client.Confidential || grantType == grantRefresh) && !s.redirectAllowed(client, uri) {
 		return nil, refuse(ClientAuthFailed)
 	}
 	return client, nil

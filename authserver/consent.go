@@ -253,7 +253,7 @@ func (s *Server) pageParams(r Request) (params, *Refusal) {
 
 // refusePage answers a refusal with a page for a person.
 func (s *Server) refusePage(r Request, refusal *Refusal, consumerKey string, userID uint64) Answer {
-	_, status := s.oauth2(refusal)
+	_, status, _ := s.oauth2(refusal)
 	if status == http.StatusUnauthorized && refusal.Reason != NotSignedIn {
 		status = http.StatusForbidden // signing in would change nothing
 	}

@@ -52,9 +52,10 @@ func family(jti string) string { return jti[:min(familySize, len(jti))] }
 // exchangeCode answers grant_type=authorization_code (RFC 6749 section 4.1.3).
 func (s *Server) exchangeCode(ctx context.Context, client *Consumer, x *tokenRequest) Answer {
 	c := &x.code
-	if refusal := s.checkCode(client, x); refusal != nil {
+	if refusal := s.readable(x); refusal != nil {
 		return s.refuseToken(refusal, client.Key, c.UserID)
 	}
+	bound := checkCode(client, x)
 	flight := x.flight
 	flight.Lock()
 	defer flight.Unlock()
@@ -63,8 +64,13 @@ func (s *Server) exchangeCode(ctx context.Context, client *Consumer, x *tokenReq
 	if err != nil {
 		return s.refuseToken(unavailable(err), client.Key, c.UserID)
 	}
-	if used != nil {
+	switch {
+	case used != nil && bound != nil:
+		return s.refuseToken(refuse(CodeUsed), client.Key, c.UserID) // MediaWiki looks at that first
+	case used != nil:
 		return s.replayed(ctx, client, c, flight.issued)
+	case bound != nil:
+		return s.refuseToken(bound, client.Key, c.UserID)
 	}
 	t, refusal := s.userToken(ctx, client, c.UserID, c.Scopes, c)
 	if refusal != nil {
@@ -100,19 +106,28 @@ func (s *Server) replayed(ctx context.Context, client *Consumer, c *code, simult
 	return a
 }
 
-// checkCode holds a code against the client, the redirect URI and the verifier, in
-// MediaWiki's order.
-func (s *Server) checkCode(client *Consumer, x *tokenRequest) *Refusal {
-	c := &x.code
-	uri, uriSent := x.form.get("redirect_uri")
-	_, sent := x.form.get("code")
+// readable refuses what is no code of ours, or one that has expired.
+func (s *Server) readable(x *tokenRequest) *Refusal {
+	sealed, sent := x.form.get("code")
 	switch {
 	case !sent:
 		return &Refusal{Reason: InvalidParameter, Detail: "code"}
+	case x.flight == nil && s.sealer.open(sealRefresh, sealed, &refreshToken{}) == nil:
+		return refuse(CodeMalformed)
 	case x.flight == nil:
 		return refuse(CodeUnreadable)
-	case !s.now().Before(c.Expires):
+	case !s.now().Before(x.code.Expires):
 		return refuse(CodeExpired)
+	}
+	return nil
+}
+
+// checkCode holds a code against the client, the redirect URI and the verifier, in
+// MediaWiki's order.
+func checkCode(client *Consumer, x *tokenRequest) *Refusal {
+	c := &x.code
+	uri, uriSent := x.form.get("redirect_uri")
+	switch {
 	case c.Client != client.Key:
 		return refuse(CodeOfOtherClient)
 	case c.RedirectURI != nil && !uriSent:
@@ -209,14 +224,21 @@ func (s *Server) readRefresh(client *Consumer, form params) (r refreshToken, ref
 	if !sent {
 		return r, &Refusal{Reason: InvalidParameter, Detail: "refresh_token"}
 	}
-	if s.sealer.open(sealRefresh, sealed, &r) != nil {
-		return refreshToken{}, refuse(RefreshUnreadable)
+	isRefresh := s.sealer.open(sealRefresh, sealed, &r) == nil
+	if !isRefresh {
+		var c code
+		if s.sealer.open(sealCode, sealed, &c) != nil {
+			return refreshToken{}, refuse(RefreshUnreadable)
+		}
+		r = refreshToken{Client: c.Client, UserID: c.UserID, Expires: c.Expires}
 	}
 	switch {
 	case r.Client != client.Key:
 		return r, refuse(RefreshOfOtherClient)
 	case !s.now().Before(r.Expires):
 		return r, refuse(RefreshExpired)
+	case !isRefresh: // MediaWiki looks in vain for the refresh token that a code is not
+		return r, refuse(RefreshUsed)
 	}
 	return r, nil
 }
@@ -224,8 +246,8 @@ func (s *Server) readRefresh(client *Consumer, form params) (r refreshToken, ref
 // exchangeCredentials answers grant_type=client_credentials (RFC 6749 section 4.4).
 // An owner-only client acts for its owner, with all its grants.
 func (s *Server) exchangeCredentials(ctx context.Context, client *Consumer, x *tokenRequest) Answer {
-	scopes, refusal := s.requestedScopes(client, x.form)
-	if refusal != nil {
+	scopes, refusal := s.requestedScopes(client, x.form["scope"], true)
+	if refusal != nil && (refusal.Reason != NoScopesLeft || !client.OwnerOnly) {
 		return s.refuseToken(refusal, client.Key, 0)
 	}
 	var t *issuedToken
@@ -289,10 +311,10 @@ func (s *Server) accessToken(ctx context.Context, r Request) Answer {
 		defer exchanges.leave(x.code.JTI, x.flight)
 	}
 	credentials, refusal := readClient(r.HTTP.Header, form)
-	if refusal != nil {
-		return s.refuseToken(refusal, credentials.id, 0)
+	var client *Consumer
+	if refusal == nil {
+		client, refusal = s.authenticate(ctx, credentials, grantType, x)
 	}
-	client, refusal := s.authenticate(ctx, credentials, grantType, x)
 	if refusal != nil {
 		a := s.refuseToken(refusal, credentials.id, 0)
 		if refusal.Reason == ClientAuthFailed {

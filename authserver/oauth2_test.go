@@ -84,6 +84,7 @@ func TestCodeRefusals(t *testing.T) {
 		{"stored secret", "", func(f url.Values) { f.Set("client_secret", "stored-aaaa") }, 0, ClientAuthFailed},
 		{"unknown client", "", func(f url.Values) { f.Set("client_id", "x") }, 0, ClientAuthFailed},
 		{"no client", "", func(f url.Values) { f.Del("client_id") }, 0, InvalidParameter},
+		{"empty client", "", func(f url.Values) { f.Set("client_id", "") }, 0, ClientAuthFailed},
 		{"no code", "", func(f url.Values) { f.Del("code") }, 0, InvalidParameter},
 		{"garbage", "", func(f url.Values) { f.Set("code", "xyz") }, 0, CodeUnreadable},
 		{"repeated", "", func(f url.Values) { f.Add("code", "xyz") }, 0, InvalidParameter},
@@ -117,6 +118,58 @@ func TestCodeRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A code that was used is told so before anything else is said of it. Where the
+// rest is not right, nobody has proven to be the client, and nothing is revoked.
+func TestUsedCodeIsToldFirst(t *testing.T) {
+	for name, change := range map[string]func(f url.Values){
+		"another redirect_uri": func(f url.Values) { f.Set("redirect_uri", "https://app.example/cb") },
+		"no verifier":          func(f url.Values) { f.Del("code_verifier") },
+		"wrong verifier":       func(f url.Values) { f.Set("code_verifier", strings.Repeat("x", 43)) },
+		"another client":       func(f url.Values) { f.Set("client_id", public); f.Del("client_secret") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			code := s.consent(t, wantCode+confidential+"&code_challenge_method=S256&code_challenge="+challenge43, approveButton).Get("code")
+			form := url.Values{}
+			for i, pairs := 0, s.withCode(code); i < len(pairs); i += 2 {
+				form.Set(pairs[i], pairs[i+1])
+			}
+			form.Set("code_verifier", verifier43)
+			if a := s.send(t, AccessToken, "", "", form, nil); a.Status != 200 {
+				t.Fatalf("%s", a.Body)
+			}
+			change(form)
+			wantReason(t, s.send(t, AccessToken, "", "", form, nil), CodeUsed)
+			for jti, row := range s.tables.tokens {
+				if row.Revoked {
+					t.Errorf("%s was revoked", jti)
+				}
+			}
+		})
+	}
+}
+
+// A code is not a refresh token, nor the other way round.
+func TestTokensOfAnotherKind(t *testing.T) {
+	s := newScene(t)
+	code := s.consent(t, wantCode+confidential, approveButton).Get("code")
+	a, _ := s.token(t, s.withRefresh(code)...)
+	wantReason(t, a, RefreshUsed)
+	a, _ = s.token(t, "grant_type", grantRefresh, "client_id", ownerOnly, "client_secret", s.secret(ownerOnly), "refresh_token", code)
+	wantReason(t, a, RefreshOfOtherClient)
+	a, out := s.token(t, s.withCode(code)...)
+	if a.Status != 200 {
+		t.Fatalf("the code was used up: %s", a.Body)
+	}
+	a, _ = s.token(t, s.withCode(out["refresh_token"].(string))...)
+	wantReason(t, a, CodeMalformed)
+	a, _ = s.token(t, s.withCode(out["access_token"].(string))...)
+	wantReason(t, a, CodeUnreadable)
+	s.clock = s.clock.Add(10 * time.Minute)
+	a, _ = s.token(t, s.withRefresh(code)...)
+	wantReason(t, a, RefreshExpired)
 }
 
 // A code that is used again later ends the whole authorization.
@@ -272,9 +325,38 @@ func TestClientCredentials(t *testing.T) {
 	a, _ = ask(ownerOnly)
 	wantReason(t, a, ApprovalMissing)
 	s.tables.acceptances = append(s.tables.acceptances, Acceptance{ID: 9, Wiki: "*", UserID: 1, ConsumerID: 3, Version: 2, Grants: s.tables.consumers[2].Grants})
-	if a, _ := ask(ownerOnly); a.Status != 200 || a.Event.UserID != 1 {
+	for _, scope := range []string{"", "rollback", defaultScope} {
+		if a, out := ask(ownerOnly, "scope", scope); a.Status != 200 || a.Event.UserID != 1 || len(scopesOf(t, out)) != 3 {
+			t.Errorf("%q: %d %s", scope, a.Status, a.Body)
+		}
+	}
+	a, _ = ask(ownerOnly, "scope", "nonsense")
+	wantReason(t, a, UnknownScope)
+	if a, out := ask(confidential, "scope", "editpage "+defaultScope); a.Status != 200 || len(scopesOf(t, out)) != 3 {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
+}
+
+// claimsOf decodes the access token of an answer.
+func claimsOf(t *testing.T, out map[string]any) (claims map[string]any) {
+	t.Helper()
+	token, _ := out["access_token"].(string)
+	_, rest, _ := strings.Cut(token, ".")
+	body, _, _ := strings.Cut(rest, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(body)
+	if err == nil {
+		err = json.Unmarshal(raw, &claims)
+	}
+	if err != nil {
+		t.Fatalf("%v: %v", out, err)
+	}
+	return claims
+}
+
+func scopesOf(t *testing.T, out map[string]any) []any {
+	t.Helper()
+	scopes, _ := claimsOf(t, out)["scopes"].([]any)
+	return scopes
 }
 
 func TestConsent(t *testing.T) {
@@ -331,7 +413,12 @@ func TestAuthorizeRefusals(t *testing.T) {
 		{"empty redirect_uri", "Alice", wantCode + confidential + "&redirect_uri=", ClientAuthFailed},
 		{"public without challenge", "Alice", wantCode + public, InvalidParameter},
 		{"bad challenge", "Alice", wantCode + confidential + "&code_challenge=x", InvalidParameter},
-		{"method without challenge", "Alice", wantCode + confidential + "&code_challenge_method=S256", InvalidParameter},
+		{"empty challenge", "Alice", wantCode + confidential + "&code_challenge=", InvalidParameter},
+		{"unknown method", "Alice", wantCode + confidential + "&code_challenge_method=S512", InvalidParameter},
+		{"empty method", "Alice", wantCode + confidential + "&code_challenge_method=", InvalidParameter},
+		{"public with a method alone", "Alice", wantCode + public + "&code_challenge_method=S256", InvalidParameter},
+		{"nobody with a bad challenge", "", wantCode + confidential + "&code_challenge=x", NotSignedIn},
+		{"nobody with an unknown method", "", wantCode + confidential + "&code_challenge_method=S512", InvalidParameter},
 		{"owner-only", "Owner", wantCode + ownerOnly, ClientNotUsable},
 		{"not signed in", "", wantCode + confidential, NotSignedIn},
 		{"unknown user", "Nobody", wantCode + confidential, VisitorUnknown},
@@ -349,9 +436,18 @@ func TestAuthorizeRefusals(t *testing.T) {
 		})
 	}
 	s := newScene(t)
-	a := s.send(t, Authorize2, "Alice", wantCode+confidential+"&scope=nonsense&state=s", nil, nil)
-	if u, err := url.Parse(a.Location); err != nil || u.Query().Get("error") != invalidScope || u.Query().Get("state") != "s" {
-		t.Errorf("unknown scope: %q, %v", a.Location, err)
+	var a Answer
+	for _, query := range []string{"&scope=nonsense&state=s", "&scope=basic%09editpage&state=s", "&scope=nonsense&state=s&code_challenge=x"} {
+		a = s.send(t, Authorize2, "Alice", wantCode+confidential+query, nil, nil)
+		if u, err := url.Parse(a.Location); err != nil || u.Query().Get("error") != invalidScope || u.Query().Get("state") != "s" {
+			t.Errorf("unknown scope: %q, %v", a.Location, err)
+		}
+	}
+	// A method without a challenge is not looked at, and what nothing here reads may
+	// stand there twice.
+	a = s.send(t, Authorize2, "Alice", wantCode+confidential+"&code_challenge_method=S256&foo=1&foo=2&bar[]=x", nil, nil)
+	if a.Page == nil || a.Page.Kind != ConsentPage {
+		t.Errorf("%+v", a)
 	}
 	a = s.send(t, Authorize2, "Alice", wantCode+confidential, nil, map[string][]string{"Authorization": {"Bearer x"}})
 	wantReason(t, a, NotSignedIn)

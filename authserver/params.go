@@ -3,6 +3,7 @@ package authserver
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -19,9 +20,18 @@ func (e *paramError) Error() string { return "parameter is repeated or malformed
 
 var errTooManyParams = errors.New("too many parameters")
 
+// ownParams are the names of parameters that anything here reads.
+var ownParams = []string{
+	"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
+	"grant_type", "client_secret", "code", "code_verifier", "refresh_token",
+	"oauth_token", "oauth_verifier", "oauth_consumer_key", "requestToken", "consumerKey", "format",
+	csrfField, approveButton, cancelButton, acceptanceField, withdrawButton,
+}
+
 // parseParams reads a query or form. A name that occurs twice is an error, as
 // RFC 6749 section 3.1 demands, and so is a list ("state[]"): PHP would make an
-// array of it.
+// array of it. Names that nothing here reads are left out, as the same section
+// demands.
 func parseParams(raw string) (params, error) {
 	out := params{}
 	for n := 0; raw != ""; n++ {
@@ -38,7 +48,11 @@ func parseParams(raw string) (params, error) {
 		if err != nil {
 			return nil, &paramError{}
 		}
-		if base, _, list := strings.Cut(name, "["); list {
+		base, _, list := strings.Cut(name, "[")
+		if !slices.Contains(ownParams, base) {
+			continue
+		}
+		if list {
 			return nil, &paramError{base}
 		}
 		if value, err = url.QueryUnescape(value); err != nil { //nolint:forbidigo // likewise

@@ -3,6 +3,10 @@ package authserver
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,12 +97,15 @@ func FuzzParams(f *testing.F) {
 
 func TestParams(t *testing.T) {
 	for raw, repeated := range map[string]string{
-		"a=1&a=2": "a", "%61=1&a=2": "a", "state[]=x": "state", "b=%zz": "b",
+		"code=1&code=2": "code", "c%6fde=1&code=2": "code", "state[]=x": "state", "state[a]=x": "state", "scope=%zz": "scope",
 	} {
 		_, err := parseParams(raw)
 		if e, ok := errors.AsType[*paramError](err); !ok || e.name != repeated {
 			t.Errorf("%q: %v", raw, err)
 		}
+	}
+	if p, err := parseParams("a=1&a=2&b[]=x&c=%zz&state=s"); err != nil || len(p) != 1 || p["state"] != "s" {
+		t.Errorf("what nothing here reads is not left out: %v, %v", p, err)
 	}
 	var many strings.Builder
 	for i := range maxParams + 1 {
@@ -144,3 +151,31 @@ func TestSubjectByRelease(t *testing.T) {
 		}
 	}
 }
+
+// Each parameter that the package reads is known as its own.
+func TestOwnParams(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, m := range paramUse.FindAllStringSubmatch(string(text), -1) {
+			if found++; !slices.Contains(ownParams, m[1]) {
+				t.Errorf("%s reads %q, which is left out of every query and form", file, m[1])
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d uses were found", found)
+	}
+}
+
+var paramUse = regexp.MustCompile(`\b(?:p|form)(?:\[|\.get\()"(\w+)"`)

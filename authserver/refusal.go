@@ -44,6 +44,7 @@ const (
 	SeveralClientCredentials
 	ClientAuthFailed
 	CodeUnreadable
+	CodeMalformed
 	CodeExpired
 	CodeUsed
 	CodeOfOtherClient
@@ -154,6 +155,7 @@ var catalogue = [numReasons]row{
 	SeveralClientCredentials: of2("several_client_credentials", invalidRequest, 400, invalidRequestText, "Authenticate the client in one way only"),
 	ClientAuthFailed:         of2("client_authentication_failed", invalidClient, 401, invalidClientText, ""),
 	CodeUnreadable:           of2("code_unreadable", invalidRequest, 400, invalidRequestText, "Cannot decrypt the authorization code"),
+	CodeMalformed:            of2("code_malformed", invalidRequest, 400, invalidRequestText, "Authorization code malformed"),
 	CodeExpired:              of2("code_expired", invalidRequest, 400, invalidRequestText, "Authorization code has expired"),
 	CodeUsed:                 of2("code_used", invalidRequest, 400, invalidRequestText, "Authorization code has been revoked"),
 	CodeOfOtherClient:        of2("code_of_other_client", invalidRequest, 400, invalidRequestText, "Authorization code was not issued to this client"),
@@ -273,14 +275,18 @@ func (r *Refusal) hint() string {
 	}
 }
 
-// oauth2 returns the code and the status of an OAuth 2 error. From MediaWiki 1.46
-// on a bad refresh token is an invalid_grant.
-func (s *Server) oauth2(r *Refusal) (code string, status int) {
+// oauth2 returns the code, the status and the text of an OAuth 2 error. From
+// MediaWiki 1.46 on a bad refresh token, and a code that has expired or was used,
+// is an invalid_grant.
+func (s *Server) oauth2(r *Refusal) (code string, status int, text string) {
 	row := &catalogue[r.Reason]
-	if row.text == invalidRefreshText && s.cfg.Policy.Release >= 46 {
-		return invalidGrant, http.StatusBadRequest
+	switch modern := s.cfg.Policy.Release >= 46; {
+	case modern && row.text == invalidRefreshText:
+		return invalidGrant, http.StatusBadRequest, row.text
+	case modern && (r.Reason == CodeExpired || r.Reason == CodeUsed):
+		return invalidGrant, http.StatusBadRequest, invalidGrantText
 	}
-	return row.code, row.status
+	return row.code, row.status, row.text
 }
 
 // escapeHTML escapes a text as PHP's htmlspecialchars does.

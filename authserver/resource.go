@@ -17,14 +17,14 @@ func (s *Server) resource(ctx context.Context, r Request) Answer {
 	switch {
 	case d.Verdict == validator.Unavailable:
 		return s.refuseResource(r, unavailable(d.Err), &d)
-	case d.Verdict != validator.Allow || d.Protocol != validator.OAuth2:
-		refusal := resourceRefusal(d.Reason)
-		if refusal.Reason == TokenMissing && len(r.HTTP.Header["Authorization"]) > 0 {
-			refusal = refuse(TokenMalformed) // whatever stands there is no bearer token
-		}
-		return s.refuseResource(r, refusal, &d)
+	case d.Protocol != validator.OAuth2 && len(r.HTTP.Header["Authorization"]) > 0:
+		return s.refuseResource(r, refuse(TokenMalformed), &d) // whatever stands there is no bearer token
+	case d.Protocol != validator.OAuth2:
+		return s.refuseResource(r, refuse(TokenMissing), &d)
+	case d.Verdict != validator.Allow:
+		return s.refuseResource(r, resourceRefusal(d.Reason), &d)
 	}
-	claims, refusal := s.resourceClaims(ctx, r.Endpoint, &d)
+	claims, refusal := s.resourceClaims(ctx, r, &d)
 	if refusal != nil {
 		return s.refuseResource(r, refusal, &d)
 	}
@@ -38,18 +38,25 @@ func (s *Server) resource(ctx context.Context, r Request) Answer {
 	}
 }
 
-func (s *Server) resourceClaims(ctx context.Context, e Endpoint, d *validator.Decision) ([]claim, *Refusal) {
+func (s *Server) resourceClaims(ctx context.Context, r Request, d *validator.Decision) ([]claim, *Refusal) {
 	client, err := s.tables.Consumer(ctx, d.Identity.ConsumerKey)
 	switch {
 	case err != nil:
 		return nil, unavailable(err)
 	case client == nil:
 		return nil, refuse(TokenRevoked)
-	case e == ResourceScopes:
+	case r.Endpoint == ResourceScopes:
 		return []claim{{"scopes", client.Grants}}, nil
 	}
-	id := d.Identity.UserID
-	if id == 0 && s.cfg.Policy.Release >= 46 {
+	id, grants := d.Identity.UserID, Grants(d.Identity.Grants...)
+	switch {
+	case id == 0 && s.cfg.Policy.Release < 46:
+		claims, err := s.anonymousProfile(ctx, r.Sent.ClientIP, grants)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		return claims, nil
+	case id == 0:
 		id = client.OwnerID // whom the token's sub names
 	}
 	user, err := s.tables.UserByID(ctx, id)
@@ -59,7 +66,7 @@ func (s *Server) resourceClaims(ctx context.Context, e Endpoint, d *validator.De
 	case user == nil:
 		return nil, refuse(TokenRevoked)
 	}
-	claims, err := s.statement(ctx, user, Grants(d.Identity.Grants...), true)
+	claims, err := s.statement(ctx, user, grants, true)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -70,8 +77,6 @@ func (s *Server) resourceClaims(ctx context.Context, e Endpoint, d *validator.De
 // library.
 func resourceRefusal(r validator.Reason) *Refusal {
 	switch r {
-	case validator.NoCredentials, validator.OK:
-		return refuse(TokenMissing)
 	case validator.MalformedToken, validator.MalformedHeader, validator.UnsupportedAlgorithm:
 		return refuse(TokenMalformed)
 	case validator.BadTokenSignature, validator.TokenExpired, validator.TokenNotYetValid:

@@ -18,8 +18,8 @@ type oauth2Error struct {
 }
 
 func (s *Server) oauth2Error(r *Refusal) oauth2Error {
-	code, _ := s.oauth2(r)
-	e := oauth2Error{Error: code, Description: catalogue[r.Reason].text, Hint: r.hint()}
+	code, _, text := s.oauth2(r)
+	e := oauth2Error{Error: code, Description: text, Hint: r.hint()}
 	if s.cfg.Policy.Release < 46 {
 		e.Message = e.Description
 	}
@@ -28,7 +28,7 @@ func (s *Server) oauth2Error(r *Refusal) oauth2Error {
 
 // refuseToken answers a refusal of the token endpoint or of a resource.
 func (s *Server) refuseToken(r *Refusal, consumerKey string, userID uint64) Answer {
-	_, status := s.oauth2(r)
+	_, status, _ := s.oauth2(r)
 	a := jsonAnswer(status, s.oauth2Error(r))
 	a.Event = r.event(AccessToken, consumerKey, userID)
 	if status == http.StatusServiceUnavailable {

@@ -99,6 +99,8 @@ type Sessions interface {
 
 // PublicUsers asks the wiki for what its tables do not hold.
 type PublicUsers interface {
+	// PublicUser returns the data of a user, or of whoever is not signed in for
+	// the empty name.
 	PublicUser(ctx context.Context, name string) (PublicUser, error)
 }
 

@@ -2,54 +2,90 @@ package authserver
 
 import (
 	"context"
+	"net/netip"
 	"slices"
+	"strconv"
 )
 
 // statement writes what /identify and the profile resource tell of a user, in
 // MediaWiki's order. Rights are cut to the grants if ofGrants is true, which the
 // profile does and /identify does not.
 func (s *Server) statement(ctx context.Context, user *User, grants GrantList, ofGrants bool) ([]claim, error) {
-	out := []claim{{"sub", s.subjectOf(user)}}
+	sub := claim{"sub", s.statedSubject(user.CentralID)}
 	if user.Hidden.After(s.now()) {
-		return append(out, claim{"blocked", true}), nil
+		return []claim{sub, {"blocked", true}}, nil
 	}
 	editCount, groups, rights, err := s.publicData(ctx, user)
 	if err != nil {
 		return nil, err
 	}
-	out = append(out,
-		claim{"username", user.Name},
-		claim{"editcount", editCount},
-		claim{"confirmed_email", user.Profile.EmailConfirmed},
-	)
-	if s.cfg.Policy.Release >= 42 {
-		out = append(out, claim{"email_verified", user.Profile.EmailConfirmed})
+	if rights != nil && ofGrants {
+		rights = s.allowed(rights, grants)
 	}
-	out = append(out,
-		claim{"blocked", max(user.Blocked, user.PartlyBlocked).After(s.now())},
-		claim{"registered", registered(user)},
-		claim{"groups", groups},
-	)
-	if rights != nil {
-		if ofGrants {
-			rights = s.allowed(rights, grants)
-		}
-		out = append(out, claim{"rights", rights})
-	}
-	out = append(out, claim{"grants", grants})
-	if user.Profile.HasPrivate && s.showsPrivate(grants) {
-		out = append(out, claim{"realname", user.Profile.RealName})
-		if user.Profile.EmailConfirmed || s.cfg.Policy.Release < 42 {
-			out = append(out, claim{"email", user.Profile.Email})
-		} else {
-			out = append(out, claim{"email", ""})
-		}
-	}
-	return out, nil
+	return append([]claim{sub}, s.tell(&person{
+		Profile: user.Profile, name: user.Name, editCount: editCount, groups: groups, rights: rights,
+		blocked: max(user.Blocked, user.PartlyBlocked).After(s.now()), registered: registered(user),
+	}, grants)...), nil
 }
 
-// subjectOf is the sub of a statement: the central id as text.
-func (s *Server) subjectOf(user *User) string { return s.cfg.Policy.IssuedSubject(user.CentralID) }
+// anonymousProfile is the profile of a client's own token up to MediaWiki 1.45: that
+// of somebody who is not signed in, at the client's address.
+func (s *Server) anonymousProfile(ctx context.Context, address netip.Addr, grants GrantList) ([]claim, error) {
+	nobody := person{name: address.Unmap().String(), registered: false, groups: []string{"*"}}
+	nobody.HasPrivate = true // there is nothing to hide
+	if s.public != nil {
+		p, err := s.public.PublicUser(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		nobody.rights = append([]string{}, s.allowed(p.Rights, grants)...)
+	}
+	sub := "0"
+	if s.cfg.Policy.CentralIDs() {
+		sub = "" // nobody has no central id
+	}
+	return append([]claim{{"sub", sub}}, s.tell(&nobody, grants)...), nil
+}
+
+// person is what a statement tells of somebody.
+type person struct {
+	Profile
+	name       string
+	editCount  int64
+	blocked    bool
+	registered any
+	groups     []string
+	rights     []string // nil: not known
+}
+
+func (s *Server) tell(p *person, grants GrantList) []claim {
+	out := []claim{{"username", p.name}, {"editcount", p.editCount}, {"confirmed_email", p.EmailConfirmed}}
+	if s.cfg.Policy.Release >= 42 {
+		out = append(out, claim{"email_verified", p.EmailConfirmed})
+	}
+	out = append(out, claim{"blocked", p.blocked}, claim{"registered", p.registered}, claim{"groups", p.groups})
+	if p.rights != nil {
+		out = append(out, claim{"rights", p.rights})
+	}
+	out = append(out, claim{"grants", grants})
+	if p.HasPrivate && s.showsPrivate(grants) {
+		email := p.Email
+		if !p.EmailConfirmed && s.cfg.Policy.Release >= 42 {
+			email = ""
+		}
+		out = append(out, claim{"realname", p.RealName}, claim{"email", email})
+	}
+	return out
+}
+
+// statedSubject is the sub of a statement: the central id, as a text from MediaWiki
+// 1.39 on. It never has the form of an access token's sub.
+func (s *Server) statedSubject(centralID uint64) any {
+	if s.cfg.Policy.Release < 39 {
+		return centralID
+	}
+	return strconv.FormatUint(centralID, 10)
+}
 
 // registered is the date of registration, or null where the wiki does not know it.
 func registered(user *User) any {

@@ -5,8 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // issuedToken is an access token that is about to be issued.
@@ -34,7 +37,8 @@ func (t *issuedToken) row() Token {
 
 // userToken prepares an access token for a user: from client, scopes and user to
 // the approval. For a code, the approval is the one that it was issued for, and
-// scopes that it lacks now are left out; otherwise they make it no approval.
+// scopes that it lacks now are left out, and from MediaWiki 1.47 on for a refresh
+// too; otherwise they make it no approval.
 func (s *Server) userToken(ctx context.Context, client *Consumer, userID uint64, scopes []string, of *code) (*issuedToken, *Refusal) {
 	if client.OwnerOnly {
 		if userID != client.OwnerID {
@@ -50,7 +54,7 @@ func (s *Server) userToken(ctx context.Context, client *Consumer, userID uint64,
 		return nil, refuse(ApprovalMissing)
 	}
 	scopes = intersect(scopes, client.Grants)
-	if of != nil {
+	if of != nil || s.cfg.Policy.Release >= 47 && !client.OwnerOnly {
 		scopes = intersect(scopes, acceptance.Grants)
 	}
 	switch {
@@ -69,6 +73,9 @@ func (s *Server) userToken(ctx context.Context, client *Consumer, userID uint64,
 		ID: acceptance.ID, UserID: userID, ConsumerID: client.ID, Version: acceptance.Version, Grants: Grants(scopes...),
 	}
 	t.subject = s.cfg.Policy.IssuedSubject(userID)
+	if client.OwnerOnly {
+		t.subject = strconv.FormatUint(userID, 10) // in any release
+	}
 	return t, nil
 }
 
@@ -127,8 +134,7 @@ func (s *Server) userMayLogIn(ctx context.Context, userID uint64) *Refusal {
 }
 
 func (s *Server) mayLogIn(u *User) bool {
-	return u != nil && u.Attached && u.Local && !u.Locked &&
-		(!s.cfg.Policy.BlockDisablesLogin || !u.Blocked.After(s.now()))
+	return u != nil && u.Attached && u.Local && !u.Locked && s.cfg.Policy.LoginBlock(&u.User, s.now()) == validator.OK
 }
 
 // usable reports whether a user may use an app here. User 0 is the app itself.
@@ -190,16 +196,15 @@ func ends(from time.Time, life time.Duration) time.Time {
 }
 
 // requestedScopes reads the scope of a request: what the client asks for of what
-// it is registered for, in its own order. None, or an empty one, is all.
-func (s *Server) requestedScopes(client *Consumer, form params) ([]string, *Refusal) {
-	asked := strings.Fields(strings.NewReplacer("\t", " ", "\n", " ").Replace(form["scope"]))
-	if len(asked) == 0 {
-		return client.Grants.Names, nil
+// it is registered for, in its own order. None, or an empty one, is all; so is the
+// name of the default where the request's kind of grant takes it.
+func (s *Server) requestedScopes(client *Consumer, scope string, takesDefault bool) ([]string, *Refusal) {
+	asked := splitScopes(scope)
+	if refusal := s.knownScopes(asked); refusal != nil {
+		return nil, refusal
 	}
-	for _, scope := range asked {
-		if _, known := s.cfg.Grants[scope]; !known && scope != defaultScope {
-			return nil, &Refusal{Reason: UnknownScope, Detail: scope}
-		}
+	if len(asked) == 0 || takesDefault && slices.Contains(asked, defaultScope) {
+		return client.Grants.Names, nil
 	}
 	scopes := intersect(asked, client.Grants)
 	if len(scopes) == 0 {
@@ -208,15 +213,33 @@ func (s *Server) requestedScopes(client *Consumer, form params) ([]string, *Refu
 	return scopes, nil
 }
 
-// defaultScope is the name of MediaWiki's marker for all grants of an app. It is
-// known, and grants nothing by itself.
+// splitScopes reads a scope as MediaWiki's library does: names with blanks between
+// them, and white space around all.
+func splitScopes(scope string) []string {
+	return slices.DeleteFunc(strings.Split(strings.Trim(scope, " \t\n\r\x00\v"), " "), func(name string) bool { return name == "" })
+}
+
+func (s *Server) knownScopes(asked []string) *Refusal {
+	for _, scope := range asked {
+		if _, known := s.cfg.Grants[scope]; !known && scope != defaultScope {
+			return &Refusal{Reason: UnknownScope, Detail: scope}
+		}
+	}
+	return nil
+}
+
+// defaultScope is the name of MediaWiki's marker for all grants of an app. A client
+// that asks for itself gets them by this name; a user grants nothing by it.
 const defaultScope = "#default"
 
 // narrowed reads the scope of a refresh: at most what the token has.
 func (s *Server) narrowed(has []string, form params) ([]string, *Refusal) {
-	asked := strings.Fields(form["scope"])
+	asked := splitScopes(form["scope"])
 	if len(asked) == 0 {
 		return has, nil
+	}
+	if refusal := s.knownScopes(asked); refusal != nil {
+		return nil, refusal
 	}
 	for _, scope := range asked {
 		if !slices.Contains(has, scope) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1" //nolint:gosec // what MediaWiki derives secrets with
 	"encoding/hex"
 	"strconv"
+	"time"
 )
 
 // This file has what an authorization server needs of the rules that a Verifier
@@ -30,6 +31,23 @@ func (p *Policy) IssuedSubject(userID uint64) string {
 		return id
 	}
 	return "mw:" + p.userScope() + ":" + id
+}
+
+// CentralIDs reports whether the user ids in the OAuth tables are not the wiki's
+// own.
+func (p *Policy) CentralIDs() bool { return p.SharedUserIDs || p.Users == CentralAuth }
+
+// LoginBlock returns the reason why a block keeps a user from logging in, or OK.
+func (p *Policy) LoginBlock(u *User, now time.Time) Reason {
+	switch {
+	case !p.BlockDisablesLogin:
+		return OK
+	case u.Blocked.After(now):
+		return UserBlocked
+	case !p.OnlySitewideBlocks && u.PartlyBlocked.After(now):
+		return UserPartiallyBlocked
+	}
+	return OK
 }
 
 // UsableBy reports whether a user may use the consumer. An approved consumer is

@@ -310,7 +310,7 @@ func covers(in *ruleInput, wiki string, otherwise Reason) Reason {
 // found by a central id.
 func userExists(in *ruleInput) Reason {
 	a, u, release := in.facts.Acceptance, in.user, in.policy.Release
-	centralIDs := in.policy.centralIDs()
+	centralIDs := in.policy.CentralIDs()
 	switch {
 	case a == nil: // the client itself
 		return OK
@@ -334,15 +334,10 @@ func notLocked(in *ruleInput) Reason {
 }
 
 func notBlocked(in *ruleInput) Reason {
-	switch {
-	case !in.policy.BlockDisablesLogin || in.user == nil:
+	if in.user == nil {
 		return OK
-	case in.user.Blocked.After(in.now):
-		return UserBlocked
-	case !in.policy.OnlySitewideBlocks && in.user.PartlyBlocked.After(in.now):
-		return UserPartiallyBlocked
 	}
-	return OK
+	return in.policy.LoginBlock(in.user, in.now)
 }
 
 // consumerUsable checks whether the user, or the client itself, may use the

@@ -79,10 +79,6 @@ func knownSubject(in *ruleInput) Reason {
 	return OK
 }
 
-// centralIDs reports whether the user ids in the OAuth tables are not the
-// wiki's own.
-func (p *Policy) centralIDs() bool { return p.SharedUserIDs || p.Users == CentralAuth }
-
 // namesUser reports whether releases up to 1.45 refuse a client's own token
 // because of its sub. PHP makes a number of the sub, which must be 0. With
 // central ids it looks for the user, and crashes if that user does not exist.
@@ -90,7 +86,7 @@ func namesUser(p *Policy, sub string) bool {
 	switch {
 	case sub == "" || sub == "0":
 		return false
-	case sub == oddSubject || p.centralIDs():
+	case sub == oddSubject || p.CentralIDs():
 		return true
 	}
 	f, _ := php.LeadingNumber(sub)

@@ -103,13 +103,18 @@ func (a *wikiAPI) keep(name string, u authserver.PublicUser) {
 	a.known[name] = knownUser{u, now.Add(wikiKept)}
 }
 
-// apiAnswer is the answer of list=users, in format version 2.
+// apiAnswer is the answer of list=users or meta=userinfo, in format version 2.
 type apiAnswer struct {
 	Error *struct {
 		Code string `json:"code"`
 	} `json:"error"`
 	Query struct {
-		Users []apiUser `json:"users"`
+		Users    []apiUser `json:"users"`
+		UserInfo *struct {
+			ID     uint64   `json:"id"`
+			Anon   bool     `json:"anon"`
+			Rights []string `json:"rights"`
+		} `json:"userinfo"`
 	} `json:"query"`
 }
 
@@ -124,16 +129,24 @@ type apiUser struct {
 
 func (a *wikiAPI) ask(ctx context.Context, name string) (authserver.PublicUser, error) {
 	none := authserver.PublicUser{}
-	if name == "" || strings.ContainsAny(name, "|\x1f") {
+	query := url.Values{"action": {"query"}, "format": {"json"}, "formatversion": {"2"}}
+	switch {
+	case strings.ContainsAny(name, "|\x1f"):
 		return none, errors.New("no name that a user can have")
-	}
-	query := url.Values{
-		"action": {"query"}, "format": {"json"}, "formatversion": {"2"}, "list": {"users"},
-		"usprop": {"groups|rights|implicitgroups|editcount"}, "ususers": {name},
+	case name == "":
+		query.Set("meta", "userinfo")
+		query.Set("uiprop", "rights")
+	default:
+		query.Set("list", "users")
+		query.Set("usprop", "groups|rights|implicitgroups|editcount")
+		query.Set("ususers", name)
 	}
 	body, err := a.get(ctx, query, http.Header{"User-Agent": {"caddy-mwoauth"}})
-	if err != nil {
+	switch {
+	case err != nil:
 		return none, err
+	case name == "":
+		return readNobody(body)
 	}
 	return readUser(body, name)
 }
@@ -169,6 +182,22 @@ func withoutURL(err error) error {
 		return failed.Err
 	}
 	return err
+}
+
+// readNobody reads the answer about somebody who is not signed in.
+func readNobody(body []byte) (authserver.PublicUser, error) {
+	var answer apiAnswer
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return authserver.PublicUser{}, errors.New("the answer is not JSON of meta=userinfo")
+	}
+	u := answer.Query.UserInfo
+	switch {
+	case answer.Error != nil:
+		return authserver.PublicUser{}, errors.New("the wiki answers with an error")
+	case u == nil || u.ID != 0 || !u.Anon:
+		return authserver.PublicUser{}, errors.New("the wiki takes the gateway for a user")
+	}
+	return authserver.PublicUser{Groups: []string{"*"}, Rights: u.Rights}, nil
 }
 
 // readUser reads the answer about one user. Groups are in the order of MediaWiki's

@@ -100,6 +100,36 @@ func TestWikiAPIErrors(t *testing.T) {
 	}
 }
 
+// The empty name is whoever is not signed in.
+func TestWikiAPIOfNobody(t *testing.T) {
+	const answer = `{"query":{"userinfo":{"id":0,"name":"192.0.2.1","anon":true,"rights":["read","edit"]}}}`
+	for body, want := range map[string]string{
+		answer: "",
+		strings.Replace(answer, `"id":0`, `"id":7`, 1): "takes the gateway for a user",
+		strings.Replace(answer, `"anon":true,`, ``, 1): "takes the gateway for a user",
+		`{"error":{"code":"readapidenied"}}`:           "with an error",
+		`<html>`:                                       "not JSON",
+		`{"query":{}}`:                                 "takes the gateway for a user",
+	} {
+		a := api(t, "", func(w http.ResponseWriter, r *http.Request) {
+			if q := r.URL.Query(); q.Get("meta") != "userinfo" || q.Get("uiprop") != "rights" || q.Has("ususers") || len(r.Cookies()) > 0 {
+				t.Errorf("asked %s", r.URL)
+			}
+			fmt.Fprint(w, body)
+		})
+		u, err := a.PublicUser(t.Context(), "")
+		if want != "" {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", body, err, want)
+			}
+			continue
+		}
+		if err != nil || !reflect.DeepEqual(u.Rights, []string{"read", "edit"}) {
+			t.Errorf("%s: %+v, %v", body, u, err)
+		}
+	}
+}
+
 func TestWikiAPIIsBounded(t *testing.T) {
 	a := newWikiAPI("http://127.0.0.1:1/", "", nil, wikiTimeout)
 	for i := range wikiMaxKept + 5 {

@@ -1,6 +1,7 @@
 package issuing_test
 
 import (
+	"cmp"
 	"net/url"
 	"regexp"
 	"slices"
@@ -46,9 +47,12 @@ var appNamed = regexp.MustCompile(`"consumer": ?"(\w+)"|\{\{c:(\w+)\.`)
 // unusable reports whether an app of the case may not be used here: suppressed, for
 // another wiki, not approved, or disabled in between.
 func (a *asked) unusable() bool {
-	return a.before(func(s *step) bool { return strings.Contains(s.SQL, "oarc_stage=4") }) ||
+	return a.before(func(s *step) bool {
+		return strings.Contains(s.SQL, "oarc_stage=4") || strings.Contains(s.SQL, "oarc_deleted=1")
+	}) ||
 		slices.ContainsFunc(a.apps(), func(app fixtureConsumer) bool {
-			return app.Stage != 1 || app.Deleted != 0 || app.Wiki != "*" && app.Wiki != a.f.Site.Wiki
+			mine := app.Stage == 0 && a.c.Steps[0].Browser == app.Owner // a proposed app is its owner's
+			return app.Stage != 1 && !mine || app.Deleted != 0 || app.Wiki != "*" && app.Wiki != a.f.Site.Wiki
 		})
 }
 
@@ -66,13 +70,56 @@ func (a *asked) asksInVain() bool {
 	asked := strings.Fields(strings.ReplaceAll(scope, "+", " "))
 	for _, app := range a.apps() {
 		for _, grant := range app.Grants {
-			if slices.Contains(asked, strings.Replace(grant, "useoauth", "basic", 1)) {
+			if slices.Contains(asked, cmp.Or(namesInUse[grant], grant)) {
 				return false
 			}
 		}
 	}
-	return len(asked) > 0
+	return len(asked) > 0 && (a.grantType() != "client_credentials" || !slices.Contains(asked, "#default"))
 }
+
+// namesInUse are the names of grants that are stored under another one.
+var namesInUse = map[string]string{"useoauth": "basic", "authonly": "mwoauth-authonly", "authonlyprivate": "mwoauth-authonlyprivate"}
+
+// narrowed reports whether the user's approval was taken back, or replaced by one
+// for other scopes.
+func (a *asked) narrowed() bool {
+	scopes := map[string]bool{}
+	for i := range a.index {
+		if s := &a.c.Steps[i]; s.Do == "browse" && s.Press == "accept" {
+			scope, _ := s.param("scope")
+			scopes[scope] = true
+		}
+	}
+	return len(scopes) > 1 || a.before((*step).withdraws)
+}
+
+// namesOtherClient reports whether the form names another client than HTTP Basic.
+func (a *asked) namesOtherClient() bool {
+	id := a.form("client_id")
+	return len(id) == 1 && !strings.Contains(a.header("Authorization"), "{{basic:"+strings.Trim(id[0], "{}")+"|")
+}
+
+// showsWrongSecret reports whether a client shows a secret that is not its own.
+func (a *asked) showsWrongSecret() bool {
+	if secret := a.form("client_secret"); len(secret) == 1 {
+		id := a.form("client_id")
+		return secret[0] != "" && (len(id) != 1 || secret[0] != strings.Replace(id[0], ".key}}", ".secret}}", 1))
+	}
+	m := basicTemplate.FindStringSubmatch(a.header("Authorization"))
+	return m != nil && m[2] != "=" && m[2] != strings.TrimSuffix(m[1], ".key")+".secret"
+}
+
+var basicTemplate = regexp.MustCompile(`^Basic \{\{basic:([^|]*)\|([^}]*)\}\}$`)
+
+// showsNoSecret reports whether a client shows no secret, or an empty one.
+func (s *step) showsNoSecret() bool {
+	secret := s.form("client_secret")
+	basic := s.header("Authorization")
+	return (len(secret) == 0 || secret[0] == "") && (basic == "" || strings.HasSuffix(basic, "|=}}"))
+}
+
+func (s *step) refreshes() bool { return len(s.form("refresh_token")) > 0 }
 
 // echoesState reports whether the redirect in a field has the state that was sent,
 // or none if none was.
@@ -109,13 +156,15 @@ func (a *asked) repeats() bool {
 		}
 		seen[pair[0]] = true
 	}
-	seen = map[string]bool{}
-	for pair := range strings.SplitSeq(a.Body, "&") {
-		name, _, found := strings.Cut(pair, "=")
-		if found && seen[name] {
-			return true
+	for _, text := range []string{a.Body, a.RawQuery} {
+		seen = map[string]bool{}
+		for pair := range strings.SplitSeq(text, "&") {
+			name, _, found := strings.Cut(pair, "=")
+			if found && seen[name] {
+				return true
+			}
+			seen[name] = true
 		}
-		seen[name] = true
 	}
 	return false
 }
@@ -148,6 +197,8 @@ func (a *asked) burned() bool {
 
 // withdraws reports whether a step takes back what a user has allowed.
 func (s *step) withdraws() bool { return strings.Contains(s.SQL, "oauth_accepted_consumer") }
+
+func (s *step) deletes() bool { return strings.Contains(s.SQL, "DELETE FROM oauth_accepted_consumer") }
 
 // wrongVerifier reports whether a verifier was refused.
 func (s *step) wrongVerifier() bool { return strings.Contains(s.text, "mwoauthdatastore-bad-verifier") }

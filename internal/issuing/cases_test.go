@@ -23,11 +23,11 @@ type recorded struct {
 
 // step is one step of a case, as far as the rules of differences look at it.
 type step struct {
-	Do, Page, URL, SQL, Press, Body string
-	RawQuery                        string `json:"raw_query"`
-	Form, Query, Headers            [][2]string
-	OAuth                           map[string]*string
-	Save                            map[string]string
+	Do, Page, URL, SQL, Press, Body, Browser string
+	RawQuery                                 string `json:"raw_query"`
+	Form, Query, Headers                     [][2]string
+	OAuth                                    map[string]*string
+	Save                                     map[string]string
 
 	text string
 }

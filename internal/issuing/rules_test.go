@@ -73,7 +73,7 @@ var rules = []rule{
 	{
 		row: "one-way-of-authentication",
 		when: func(a *asked) bool {
-			return a.tokenEndpoint() && strings.HasPrefix(a.header("Authorization"), "Basic ") && a.form("client_id") != nil
+			return a.tokenEndpoint() && strings.HasPrefix(a.header("Authorization"), "Basic ") && a.namesOtherClient()
 		},
 		instead: refusal2("401", "invalid_client", "Client authentication failed"), ends: true,
 	},
@@ -96,25 +96,34 @@ var rules = []rule{
 		instead: refusal2("400", "invalid_request", "code_verifier received when no code_challenge is present"), ends: true,
 	},
 	{
-		row: "proof-of-a-client",
-		when: func(a *asked) bool {
-			secret := a.form("client_secret")
-			return a.grantType() == "authorization_code" && a.public() && len(secret) == 1 && !strings.HasSuffix(secret[0], ".secret}}")
+		row: "repeated-parameter", when: func(a *asked) bool { return a.authorize2() && a.repeats() }, instead: page, ends: true,
+	},
+	{
+		row: "proof-of-a-client", when: func(a *asked) bool {
+			return a.grantType() == "authorization_code" && a.public() && a.showsWrongSecret()
 		},
 		instead: refusal2("401", "invalid_client", "Client authentication failed"), ends: true,
 	},
 	{
 		row: "refresh-of-a-public-client",
 		when: func(a *asked) bool {
-			return a.grantType() == "refresh_token" && a.public() && a.form("client_secret") == nil && a.header("Authorization") == ""
+			return a.grantType() == "refresh_token" && a.public() && a.showsNoSecret()
 		},
-		instead: map[string]func(difference) bool{"status": is("200"), "json": has(`{"token_type": "Bearer"`), "cache-control": has("no-store"), "content-type": is(`"application/json"`)},
+		instead: map[string]func(difference) bool{
+			"status": is("200"), "json": has(`{"token_type": "Bearer"`), "cache-control": has("no-store"), "content-type": is(`"application/json"`), "www-authenticate": is("null"),
+		},
+	},
+	{
+		row: "refresh-of-a-public-client",
+		when: func(a *asked) bool {
+			return a.grantType() == "refresh_token" && a.public() && a.before(func(s *step) bool { return s.refreshes() && s.showsNoSecret() })
+		},
+		instead: refusal2("401", "invalid_request", "Token has been revoked"), ends: true,
 	},
 	{
 		row: "approval-gone",
 		when: func(a *asked) bool {
-			return a.before((*step).withdraws) &&
-				(a.grantType() == "refresh_token" || a.grantType() == "authorization_code")
+			return a.narrowed() && (a.grantType() == "refresh_token" || a.grantType() == "authorization_code" && a.before((*step).deletes))
 		},
 		instead: refusal2("400", "invalid_grant", "The user's approval is gone, or does not cover the scopes"), ends: true,
 	},
@@ -180,10 +189,12 @@ var rules = []rule{
 	{
 		row: "errors-of-input", when: func(a *asked) bool { return a.tokenEndpoint() && a.fields["status"].want == "500" },
 		instead: map[string]func(difference) bool{
-			"status": func(d difference) bool { return d.want == "500" && d.got == "400" },
+			"status": is("400", "401"),
 			"json": func(d difference) bool {
-				return strings.Contains(d.want, `"httpCode": 500`) && strings.Contains(d.got, `{"error": "invalid_`)
+				return (strings.Contains(d.want, `"httpCode": 500`) || strings.HasPrefix(d.want, `{"error": "server_error"`)) &&
+					strings.HasPrefix(d.got, `{"error": "invalid_`)
 			},
+			"www-authenticate": has("Basic realm="),
 		},
 		ends: true,
 	},
@@ -274,7 +285,9 @@ var rules = []rule{
 		ends: true,
 	},
 	{
-		row: "no-scopes", when: func(a *asked) bool { return a.tokenEndpoint() && (a.asksInVain() || a.before((*step).withdraws)) },
+		row: "no-scopes", when: func(a *asked) bool {
+			return a.grantType() == "client_credentials" && a.asksInVain() || a.grantType() == "authorization_code" && a.narrowed()
+		},
 		instead: refusal2("400", "invalid_scope", "None of the scopes may be granted"), ends: true,
 	},
 	{

@@ -54,8 +54,8 @@ var lines = map[string]string{
 
 // browserPages matches the pages that a browser opens, and nothing else: an app's own
 // Basic credentials must reach the token endpoint.
-const browserPages = "expression `path('/oauth/authorize', '/oauth/authenticate', '/oauth/verified', '/oauth2/authorize', '/oauth2/apps', '/w/rest.php/oauth2/authorize', '/wiki/Special:OAuth/authorize') || " +
-	"query({'title': ['Special:OAuth/authorize', 'Special:OAuth/authenticate', 'Special:OAuth/verified']})`"
+const browserPages = "expression `header({'Authorization': 'Basic *'}) && (path('/oauth/authorize', '/oauth/authenticate', '/oauth/verified', '/oauth2/authorize', '/oauth2/apps', '/w/rest.php/oauth2/authorize', '/wiki/Special:OAuth/authorize') || " +
+	"query({'title': ['Special:OAuth/authorize', 'Special:OAuth/authenticate', 'Special:OAuth/verified']}))`"
 
 // recordedLines are what a replay needs: MediaWiki 1.39 sends no iss, and rows are
 // changed by others while it goes on.

@@ -31,7 +31,7 @@ type fixtureUser struct {
 
 type fixtureConsumer struct {
 	Key, Secret    string
-	Wiki           string
+	Wiki, Owner    string
 	Grants         []string
 	Stage, Deleted int
 	Confidential   int
@@ -99,14 +99,15 @@ func (u fixtureUser) public(name string) publicUser {
 	return out
 }
 
-// startWikiAPI starts a server that answers list=users as the recorded wiki's
-// api.php, and returns its URL.
+// startWikiAPI starts a server that answers list=users and meta=userinfo as the
+// recorded wiki's api.php, and returns its URL.
 func startWikiAPI(t testing.TB, f fixtures) string {
 	t.Helper()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
-		if r.URL.Path != "/w/api.php" || q.Get("action") != "query" || q.Get("list") != "users" || len(r.Header["Cookie"])+len(r.Header["Authorization"]) > 0 {
-			http.Error(w, "only list=users is answered, as public data", http.StatusBadRequest)
+		nobody := q.Get("meta") == "userinfo"
+		if r.URL.Path != "/w/api.php" || q.Get("action") != "query" || q.Get("list") != "users" && !nobody || len(r.Header["Cookie"])+len(r.Header["Authorization"]) > 0 {
+			http.Error(w, "only list=users and meta=userinfo are answered, as public data", http.StatusBadRequest)
 			return
 		}
 		users := []any{}
@@ -117,8 +118,12 @@ func startWikiAPI(t testing.TB, f fixtures) string {
 				users = append(users, map[string]any{"name": name, "missing": true})
 			}
 		}
+		query := map[string]any{"users": users}
+		if nobody {
+			query = map[string]any{"userinfo": map[string]any{"id": 0, "name": "127.0.0.1", "anon": true, "rights": strings.Fields(groupRights["*"])}}
+		}
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-		if err := json.NewEncoder(w).Encode(map[string]any{"batchcomplete": true, "query": map[string]any{"users": users}}); err != nil {
+		if err := json.NewEncoder(w).Encode(map[string]any{"batchcomplete": true, "query": query}); err != nil {
 			t.Error(err)
 		}
 	}))
