@@ -173,6 +173,20 @@ func (p *Pool) OAuthIdentity() (database, server string) {
 	return fmt.Sprintf("%s %q", p.cfg.Driver, database), server
 }
 
+// CheckWriter returns why the pool must not write what another one reads: because
+// its tables are other ones, or because its account is the same, which then has
+// rights that the reader needs none of. It compares DSNs, and asks no server.
+func (p *Pool) CheckWriter(reader *Pool) error {
+	own, other := p.primary, reader.primary
+	switch {
+	case p.dialect.Databases() && (own.Catalog != other.Catalog || own.Database != other.Database):
+		return fmt.Errorf("it names database %q, the store %q: tokens must be written where they are looked up", own.database(), other.database())
+	case p.driver.Account() != "" && own.User == other.User && own.Address == other.Address:
+		return errors.New("it is the account of the store, which needs no rights to write: use one of its own")
+	}
+	return nil
+}
+
 func (p *Pool) oauthDatabase() string {
 	if p.cfg.OAuthDatabase != "" {
 		return p.cfg.OAuthDatabase

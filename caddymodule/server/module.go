@@ -153,8 +153,8 @@ type Handler struct {
 // Writer is how the tables are written. Driver, TLS and names are those of the
 // store.
 type Writer struct {
-	// Where the primary is, in the form of the store's DSN, with an account of its own. A file of SQLite has no accounts:
-	// it is the path that the store names.
+	// Where the primary is, in the form of the store's DSN and with its database, but with an account of its own. A file
+	// of SQLite has no accounts: it is the path that the store names.
 	DSN string `json:"dsn,omitempty"`
 
 	// Bound of one statement. Default: 2s.

@@ -188,17 +188,27 @@ func (r resolver) writer(s *settings, from *Writer) store.Config {
 		// said already
 	case !store.HasAccounts(c.Driver) && c.DSN != s.site.Database.DSN:
 		r.Check(errors.New("writer: a file has no accounts: name the path that the store names"))
-	case store.HasAccounts(c.Driver) && c.DSN == s.site.Database.DSN:
-		r.Check(errors.New("writer: it is the account of the store, which needs no rights to write: use one of its own"))
 	default:
-		pool, err := grants.Open(c)
-		if err != nil {
-			r.Check(fmt.Errorf("writer: %w", err))
-		} else {
-			r.Check(pool.Close())
-		}
+		r.Check(checkWriter(c, s.site.Database))
 	}
 	return c
+}
+
+// checkWriter holds how the tables are written to how the store reads them. Neither
+// is asked.
+func checkWriter(c, from store.Config) error {
+	pool, err := grants.Open(c)
+	if err == nil {
+		defer pool.Close()                                     //nolint:errcheck // it has no connections
+		if reader, failed := store.Open(from); failed == nil { // otherwise it was said already
+			defer reader.Close() //nolint:errcheck // likewise
+			err = pool.CheckWriter(reader)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("writer: %w", err)
+	}
+	return nil
 }
 
 func (r resolver) state(from *State) int64 {

@@ -134,8 +134,13 @@ func (driver) Conflict(err error) store.Conflict {
 func (driver) Account() string { return "" }
 
 func (driver) Explain(err error) error {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	switch {
+	case !ok:
+		return err
+	case e.Code()&0xff == sqlite3.SQLITE_READONLY:
+		return fmt.Errorf("error %d of the file: %w: Caddy's user must be able to write the file, and to make others in its directory", e.Code(), err)
+	default:
 		return fmt.Errorf("error %d of the file: %w", e.Code(), err)
 	}
-	return err
 }
