@@ -220,7 +220,7 @@ type WikiAPI struct {
 	// Its URL: https, or http on loopback.
 	URL string `json:"url,omitempty"`
 
-	// The host that is asked for there, if it is not the URL's.
+	// The host that is asked for there. Default: the URL's, and in a farm that of the wiki's base_url.
 	Host string `json:"host,omitempty"`
 }
 

@@ -17,7 +17,7 @@ import (
 type lease struct {
 	*pools.Lease
 	servers map[string]*authserver.Server // by wiki id
-	api     *wikiAPI                      // nil: off
+	apis    []*wikiAPI                    // none: off
 }
 
 // Provision fills in the configuration and takes what it needs from the pools. It
@@ -91,16 +91,20 @@ func (h *Handler) open() (_ *lease, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	var public authserver.PublicUsers
-	if s.api != nil {
-		l.api = newWikiAPI(s.api.URL, s.api.Host, nil, wikiTimeout)
-		public = l.api
-	}
 	for id, c := range s.issuing {
 		w := taken.Wikis[id]
 		var tables authserver.Tables = grants.New(writer, w.Tables)
 		if w.Consumers {
 			tables = authserver.Configured(tables, s.consumers)
+		}
+		var public authserver.PublicUsers
+		if s.api != nil {
+			host := s.api.Host
+			if s.site.Placeholder != "" {
+				host = c.Policy.BaseHost
+			}
+			api := newWikiAPI(s.api.URL, host, nil, wikiTimeout)
+			l.apis, public = append(l.apis, api), api
 		}
 		l.servers[id], err = authserver.New(c, authserver.Parts{
 			Tables: tables, State: state, Nonces: w.Nonces, Verifier: w.Verifier, Sessions: s.sessions[id], Public: public,
@@ -128,8 +132,8 @@ func (h *Handler) Validate() error { return h.mistakes }
 // Cleanup releases the lease. Requests that hold it keep it until they end.
 func (h *Handler) Cleanup() error {
 	if l := h.lease.Swap(nil); l != nil {
-		if l.api != nil {
-			l.api.close()
+		for _, api := range l.apis {
+			api.close()
 		}
 		l.Release()
 	}

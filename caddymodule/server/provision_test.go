@@ -66,6 +66,12 @@ func farm(h *Handler) {
 	h.Wikis = map[string]config.Wiki{"dewiki": {BaseURL: "https://de.example"}, "enwiki": {BaseURL: "https://en.example"}}
 }
 
+// oneHost is a farm whose wikis have one host.
+func oneHost(h *Handler) {
+	farm(h)
+	h.Wikis["dewiki"] = config.Wiki{BaseURL: "https://EN.example"}
+}
+
 // Each mistake that is found behind the text of a directive is named, and none
 // quotes a secret.
 func TestMistakes(t *testing.T) {
@@ -124,6 +130,13 @@ func TestMistakes(t *testing.T) {
 		"grant one is given more than once":                                      func(h *Handler) { h.Grants = []Grant{{Name: "one"}, {Name: "one"}} },
 		"grant: the value given is not a name":                                   func(h *Handler) { h.Grants = []Grant{{Name: "a b"}} },
 		"authorization_response_iss: unknown value \"perhaps\"":                  func(h *Handler) { h.AuthorizationResponseISS = "perhaps" },
+		"session mediawiki: wikis dewiki and enwiki have one host":               func(h *Handler) { oneHost(h) },
+		"wiki_api: wikis dewiki and enwiki have one host":                        func(h *Handler) { oneHost(h); h.WikiAPI = &WikiAPI{URL: apiURL} },
+		"wiki_api: host: in a farm":                                              func(h *Handler) { farm(h); h.WikiAPI = &WikiAPI{URL: apiURL, Host: "wiki.example"} },
+		"require_pkce has no effect without protocols 2.0":                       func(h *Handler) { h.PrivateKey, h.RequirePKCE = "", "all" },
+		"lifetimes: code has no effect without protocols 2.0":                    func(h *Handler) { h.PrivateKey, h.Lifetimes = "", &Lifetimes{Code: caddy.Duration(time.Minute)} },
+		"secure_token_transfer has no effect without protocols 1.0a":             func(h *Handler) { h.Protocols, h.SecureTokenTransfer = []string{protocol2}, on },
+		"state has no effect without protocols 1.0a":                             func(h *Handler) { h.Protocols, h.State = []string{protocol2}, &State{} },
 	} {
 		_, err := settled(t, change).resolve()
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
@@ -157,15 +170,19 @@ func TestDefaults(t *testing.T) {
 			t.Errorf("paths %+v", s.paths)
 		}
 	}
-	s, err := settled(t, func(h *Handler) {
-		h.PrivateKey, h.Lifetimes = "", &Lifetimes{AccessToken: infinity, RefreshToken: "30d"}
+	s, err := settled(t, func(h *Handler) { h.PrivateKey = "" }).resolve()
+	if err != nil || s.issuing["enwiki"].OAuth2 {
+		t.Errorf("without a private key: %v, %+v", err, s.issuing["enwiki"])
+	}
+	s, err = settled(t, func(h *Handler) {
+		h.Lifetimes = &Lifetimes{AccessToken: infinity, RefreshToken: "30d"}
 		h.Grants = []Grant{{Name: "editpage", Describe: "Change"}, {Name: "own", Rights: []string{"x"}, Hidden: true}}
 	}).resolve()
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := s.issuing["enwiki"]
-	if c.OAuth2 || c.Lifetimes.AccessToken != authserver.Infinite || c.Lifetimes.RefreshToken != 30*24*time.Hour {
+	if c.Lifetimes.AccessToken != authserver.Infinite || c.Lifetimes.RefreshToken != 30*24*time.Hour {
 		t.Errorf("%+v", c)
 	}
 	if g := c.Grants["editpage"]; g.Describe != "Change" || len(g.Rights) == 0 || !c.Grants["own"].Hidden {

@@ -53,7 +53,7 @@ func (h *Handler) resolve() (settings, error) {
 	s.writer = r.writer(&s, h.Writer)
 	s.stateSize = r.state(h.State)
 	s.sessions = r.sessions(h.Session, &s)
-	s.api = r.publicAPI(h.WikiAPI)
+	s.api = r.publicAPI(h.WikiAPI, &s)
 	s.consumers = r.configured(h.Consumers, s.site.Consumers)
 	common := r.common(h, &s)
 	login := r.login(h.Login)
@@ -135,6 +135,12 @@ func (r resolver) common(h *Handler, s *settings) authserver.Config {
 	all := len(h.Protocols) == 0
 	c.OAuth1 = all || slices.Contains(h.Protocols, protocol1)
 	c.OAuth2 = all && h.PrivateKey != "" || slices.Contains(h.Protocols, protocol2)
+	for _, setting := range h.ofOneProtocol() {
+		switch {
+		case setting.given && setting.protocol == protocol1 && !c.OAuth1, setting.given && setting.protocol == protocol2 && !c.OAuth2:
+			r.Check(fmt.Errorf("%s has no effect without protocols %s: leave it out", setting.name, setting.protocol))
+		}
+	}
 	switch {
 	case c.OAuth2 && h.PrivateKey == "":
 		r.Check(errors.New("protocols 2.0: private_key is missing, which signs access tokens"))

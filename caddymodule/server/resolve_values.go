@@ -217,9 +217,13 @@ func (r resolver) state(from *State) int64 {
 	return r.Memory("state size", s.Size, defaultStateSize)
 }
 
-func (r resolver) publicAPI(from *WikiAPI) *WikiAPI {
+func (r resolver) publicAPI(from *WikiAPI, s *settings) *WikiAPI {
 	if from == nil {
 		return nil
+	}
+	r.oneHost("wiki_api", s)
+	if from.Host != "" && s.site.Placeholder != "" {
+		r.Check(errors.New("wiki_api: host: in a farm it is that of each wiki's base_url: leave it out"))
 	}
 	if from.URL == "" {
 		r.Check(errors.New("wiki_api: URL missing"))

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
 )
 
 // caddySessions takes the user at the browser from placeholders of the request,
@@ -15,10 +16,12 @@ import (
 type caddySessions struct{ name, id string }
 
 // Visitor implements [authserver.Sessions]. An id that is not a number equals no
-// user's.
+// user's. Where oauth stands before this handler, it sets the same placeholders for
+// the user of a credential, which is no session, and may have removed it from the
+// request.
 func (s caddySessions) Visitor(r *http.Request) (*authserver.Visitor, error) {
 	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
+	if !ok || outcome.Allowed(r) {
 		return nil, nil
 	}
 	v := &authserver.Visitor{Name: repl.ReplaceAll(s.name, "")}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -103,10 +104,12 @@ func (s mediaWikiSessions) read(body []byte) (*authserver.Visitor, error) {
 	if u.Anonymous || u.Temporary || slices.Contains(u.Groups, "temp") {
 		return nil, nil
 	}
-	id := u.CentralIDs[s.source]
+	id, told := u.CentralIDs[s.source]
 	switch {
 	case *u.ID == 0 || u.Name == "":
 		return nil, errors.New("the wiki names a user without an id or a name")
+	case id == 0 && told: // an account that is not attached, which asking again does not change
+		id = math.MaxUint64
 	case id == 0:
 		return nil, fmt.Errorf("the wiki gives no id of %s for the user who is signed in", s.source)
 	}

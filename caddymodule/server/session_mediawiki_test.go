@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -46,6 +47,7 @@ func TestMediaWikiSession(t *testing.T) {
 		{"temporary", "local", `{"query":{"userinfo":{"id":9,"name":"~2026-1","temp":true,"centralids":{"local":9}}}}`, 200, "", 0, ""},
 		{"temporary by its group", "local", `{"query":{"userinfo":{"id":9,"name":"~2026-1","groups":["*","temp"],"centralids":{"local":9}}}}`, 200, "", 0, ""},
 		{"no central id", "CentralAuth", `{"query":{"userinfo":{"id":3,"name":"Alice","centralids":{"local":3}}}}`, 200, "", 0, "no id of CentralAuth"},
+		{"not attached", "CentralAuth", `{"query":{"userinfo":{"id":3,"name":"Alice","centralids":{"local":3,"CentralAuth":0}}}}`, 200, "Alice", math.MaxUint64, ""},
 		{"no id", "local", `{"query":{"userinfo":{"name":"Alice","centralids":{"local":3}}}}`, 200, "", 0, "does not say"},
 		{"id 0, not anonymous", "local", `{"query":{"userinfo":{"id":0,"name":"Alice","centralids":{"local":3}}}}`, 200, "", 0, "without an id"},
 		{"error", "local", `{"error":{"code":"readapidenied"}}`, 200, "", 0, "does not say"},

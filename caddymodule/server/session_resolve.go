@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/grammar"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
@@ -81,6 +82,24 @@ func (r resolver) sessions(from *Session, s *settings) map[string]authserver.Ses
 	return all
 }
 
+// oneHost reports wikis of a farm that one api.php would be asked for, because they
+// have one host: a user of one would be taken for the user of that name of another.
+func (r resolver) oneHost(setting string, s *settings) {
+	if s.site.Placeholder == "" {
+		return
+	}
+	known := map[string]string{}
+	for i := range s.site.Served {
+		w := &s.site.Served[i]
+		host := strings.ToLower(w.Policy.BaseHost)
+		if other, taken := known[host]; taken && host != "" {
+			r.Check(fmt.Errorf("%s: wikis %s and %s have one host, by which the wiki is asked: give each a base_url of its own",
+				setting, grammar.Shown(other), grammar.Shown(w.Tables.ID)))
+		}
+		known[host] = w.Tables.ID
+	}
+}
+
 // wikiSession resolves the placeholders and files of a session of the wiki.
 func (r resolver) wikiSession(from *Session, s *settings) (address, host string, roots *x509.CertPool) {
 	address, host = r.Text("session mediawiki", from.URL), r.Text(sessionHost, from.Host)
@@ -89,6 +108,9 @@ func (r resolver) wikiSession(from *Session, s *settings) (address, host string,
 	}
 	if strings.Contains(from.Host, "{") && host != "" {
 		r.Check(checkHost(host))
+	}
+	if users := s.site.Served; len(users) > 0 && users[0].Policy.Users != validator.CentralAuth {
+		r.oneHost("session mediawiki", s) // a central id is of one person on all wikis
 	}
 	if from.Host != "" && s.site.Placeholder != "" {
 		r.Check(errors.New(sessionHost + ": in a farm it is that of each wiki's base_url: leave it out"))

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,42 @@ func TestMediaWikiSessionsOfAFarm(t *testing.T) {
 		if !ok || got.api.host != want || got.api.client.Timeout != 2*time.Second {
 			t.Errorf("%s: %+v", id, s.sessions[id])
 		}
+	}
+}
+
+// In a farm the public data of users are those of the wiki that was asked, by its own
+// host: two users of one name are kept apart. A central id is of one person, so that
+// one session is enough for wikis of one host.
+func TestWikiAPIOfAFarm(t *testing.T) {
+	wiki := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(`{"query":{"users":[{"userid":3,"name":"Alice","groups":["of ` + r.Host + `"]}]}}`))
+	}))
+	defer wiki.Close()
+	h := settled(t, func(h *Handler) { farm(h); h.WikiAPI = &WikiAPI{URL: wiki.URL + "/w/api.php"} })
+	s, err := h.resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.cfg = s
+	l, err := h.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Release()
+	var groups []string
+	for _, api := range l.apis {
+		u, err := api.PublicUser(t.Context(), "Alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups = append(groups, u.Groups...)
+	}
+	slices.Sort(groups)
+	if !slices.Equal(groups, []string{"of de.example", "of en.example"}) {
+		t.Errorf("%q", groups)
+	}
+	if _, err := settled(t, func(h *Handler) { oneHost(h); h.Users = &config.Users{Source: "centralauth", Database: "centralauth"} }).resolve(); err != nil {
+		t.Errorf("users centralauth: %v", err)
 	}
 }
 

@@ -8,6 +8,10 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/internal/outcome"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // A name or an id that is unset or empty means that nobody is signed in, and an id
@@ -46,6 +50,19 @@ func TestCaddySession(t *testing.T) {
 			t.Error(err)
 		case v == nil && tt.want != "", v != nil && (v.Name != tt.want || v.ID != tt.wantID):
 			t.Errorf("%v with %v and %v: %+v, want %q %d", tt.session, tt.name, tt.id, v, tt.want, tt.wantID)
+		}
+	}
+	// oauth has let the request pass by a credential, and removed it.
+	repl := caddy.NewReplacer()
+	ctx := context.WithValue(t.Context(), caddy.ReplacerCtxKey, repl)
+	r := httptest.NewRequestWithContext(context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{}), http.MethodGet, "/", nil)
+	outcome.Publish(r, outcome.Outcome{Decision: validator.Decision{Verdict: validator.Allow, Identity: validator.Identity{UserID: 7, UserName: "Alice"}}})
+	if name := repl.ReplaceAll("{http.auth.user.name}", ""); name != "Alice" {
+		t.Fatalf("the placeholder holds %q", name)
+	}
+	for _, s := range []caddySessions{{name: "{http.auth.user.name}"}, {"{http.auth.user.name}", "{http.auth.user.id}"}} {
+		if v, err := s.Visitor(r); v != nil || err != nil {
+			t.Errorf("a credential is a session: %+v, %v", v, err)
 		}
 	}
 	if v, err := (caddySessions{name: "x"}).Visitor(httptest.NewRequest(http.MethodGet, "/", nil)); v != nil || err != nil {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -158,6 +159,28 @@ func saidByClients(placeholder string) bool {
 		}
 	}
 	return false
+}
+
+// protocolSetting is a setting that only one protocol has.
+type protocolSetting struct {
+	name, protocol string
+	given          bool
+}
+
+func (h *Handler) ofOneProtocol() []protocolSetting {
+	l := cmp.Or(h.Lifetimes, new(Lifetimes))
+	return []protocolSetting{
+		{"secure_token_transfer", protocol1, h.SecureTokenTransfer != ""},
+		{"state", protocol1, h.State != nil},
+		{"lifetimes: request_token", protocol1, l.RequestToken != 0},
+		{"lifetimes: code", protocol2, l.Code != 0},
+		{"lifetimes: access_token", protocol2, l.AccessToken != ""},
+		{"lifetimes: refresh_token", protocol2, l.RefreshToken != ""},
+		{"lifetimes: refresh_grace", protocol2, l.RefreshGrace != 0},
+		{"require_pkce", protocol2, h.RequirePKCE != ""},
+		{"loopback_port", protocol2, h.LoopbackPort != ""},
+		{"authorization_response_iss", protocol2, h.AuthorizationResponseISS != ""},
+	}
 }
 
 // withoutEffect finds settings without effect.

@@ -36,6 +36,7 @@ var classes = []string{
 	"Request-token fixation",
 	"Header and HTML injection",
 	"A credential as a session",
+	"A user of another wiki",
 	"Two issuers side by side",
 	"Guessing verifiers",
 	"Exhaustion of state",

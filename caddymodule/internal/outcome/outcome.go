@@ -60,6 +60,12 @@ func Publish(r *http.Request, now Outcome) {
 	}
 }
 
+// Allowed reports whether a handler has let the request pass by its credential.
+func Allowed(r *http.Request) bool {
+	o, ok := caddyhttp.GetVar(r.Context(), variable).(*Outcome)
+	return ok && o.Verdict == validator.Allow
+}
+
 // Decided reports whether another handler has decided about the request
 // already, and set the identity headers of the prefix.
 func Decided(r *http.Request, prefix string) bool {
