@@ -143,26 +143,12 @@ type builder struct {
 }
 
 func (b *builder) write(caddyfile *strings.Builder, variant, addr string, db database) {
-	base, release, identity, browser := "http://"+addr, "mediawiki 1.39", "name {http.auth.user.id}", browserPages
+	browser, behind := browserPages, ""
 	switch variant {
-	case "secure_rel":
-		base = "//" + addr
-	case "later":
-		release = ""
 	case "nobody":
 		browser = "path /never"
-	case "mismatch":
-		identity += "\nid {http.request.port}"
-	}
-	if !strings.Contains(lines[variant], "block_disables_login") {
-		release += "\nblock_disables_login off"
-	}
-	if !strings.Contains(lines[variant], "secure_token_transfer") {
-		release += "\nsecure_token_transfer off"
-	}
-	more, behind := recordedLines+lines[variant], ""
-	if variant == "clients" {
-		more, behind = "", gateway(db, b.f, b.keys)
+	case "clients":
+		behind = gateway(db, b.f, b.keys)
 	}
 	_, port, _ := strings.Cut(addr, ":")
 	fmt.Fprintf(caddyfile, `
@@ -173,7 +159,36 @@ http://:%s {
 		basic_auth @browser {
 			%s
 		}
-		oauth_server {
+		%s
+		%s
+	}
+}
+`, port, browser, b.users, b.directive(variant, addr, db), behind)
+}
+
+// directive is oauth_server of a variant at an address.
+func (b *builder) directive(variant, addr string, db database) string {
+	base, release, identity, more := "http://"+addr, "mediawiki 1.39", "name {http.auth.user.id}", recordedLines
+	switch variant {
+	case "secure_rel":
+		base = "//" + addr
+	case "later":
+		release = ""
+	case "mismatch":
+		identity += "\nid {http.request.port}"
+	case "clients":
+		more = ""
+	}
+	if !strings.Contains(lines[variant], "block_disables_login") {
+		release += "\nblock_disables_login off"
+	}
+	if !strings.Contains(lines[variant], "secure_token_transfer") {
+		release += "\nsecure_token_transfer off"
+	}
+	if b.api != "" {
+		release += "\nwiki_api " + b.api
+	}
+	return fmt.Sprintf(`oauth_server {
 			store %s "%s"
 			writer "%s"
 			wiki enwiki
@@ -187,15 +202,11 @@ http://:%s {
 			session caddy {
 				%s
 			}
-			wiki_api %s
 			%s
 			%s
 		}
-		%s
-	}
-}
-`, port, browser, b.users, db.driver, db.reader, db.writer, b.f.Site.OAuthSecretKey, b.keys.public, b.keys.private,
-		base, addr, identity, b.api, release, more, behind)
+`, db.driver, db.reader, db.writer, b.f.Site.OAuthSecretKey, b.keys.public, b.keys.private,
+		base, addr, identity, release, more+lines[variant])
 }
 
 func startCaddy(t *testing.T, caddyfile string) {
