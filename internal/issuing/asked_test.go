@@ -42,19 +42,20 @@ func (a *asked) apps() (apps []fixtureConsumer) {
 	return apps
 }
 
-var appNamed = regexp.MustCompile(`"consumer": ?"(\w+)"|\{\{c:(\w+)\.`)
+var appNamed = regexp.MustCompile(`"consumer":"(\w+)"|\{\{c:(\w+)\.`)
 
 // unusable reports whether an app of the case may not be used here: suppressed, for
 // another wiki, not approved, or disabled in between.
 func (a *asked) unusable() bool {
-	return a.before(func(s *step) bool {
-		return strings.Contains(s.SQL, "oarc_stage=4") || strings.Contains(s.SQL, "oarc_deleted=1")
-	}) ||
+	return a.before(func(s *step) bool { return disables.MatchString(s.SQL) }) ||
 		slices.ContainsFunc(a.apps(), func(app fixtureConsumer) bool {
 			mine := app.Stage == 0 && a.c.Steps[0].Browser == app.Owner // a proposed app is its owner's
 			return app.Stage != 1 && !mine || app.Deleted != 0 || app.Wiki != "*" && app.Wiki != a.f.Site.Wiki
 		})
 }
+
+// disables matches a statement after which an app may not be used here.
+var disables = regexp.MustCompile(`oarc_stage\s*=\s*'?[^1'\s]|oarc_deleted\s*=\s*'?1|oarc_wiki\s*=`)
 
 // public reports whether an app of the case is a public client.
 func (a *asked) public() bool {
@@ -172,8 +173,10 @@ func (a *asked) repeats() bool {
 // revokes reports whether a step makes a token that MediaWiki leaves valid invalid
 // here: a code is used again, or the token's row is revoked.
 func (s *step) revokes() bool {
-	return strings.Contains(s.SQL, "oaat_revoked=1") || strings.Contains(s.text, "Authorization code has been revoked") || s.Do == "parallel"
+	return setsRevoked.MatchString(s.SQL) || strings.Contains(s.text, "Authorization code has been revoked") || s.Do == "parallel"
 }
+
+var setsRevoked = regexp.MustCompile(`oaat_revoked\s*=\s*'?1`)
 
 // refusesClient reports whether a refresh was refused because of the app.
 func (s *step) refusesClient() bool {
@@ -183,7 +186,7 @@ func (s *step) refusesClient() bool {
 // approvesTwice reports whether MediaWiki failed at a second approval of a request
 // token.
 func (s *step) approvesTwice() bool {
-	return s.Do == "browse" && strings.Contains(s.text, `"outcome": "page"`) && (s.Press == "accept" || strings.Contains(s.text, "then_as"))
+	return s.Do == "browse" && strings.Contains(s.text, `"outcome":"page"`) && (s.Press == "accept" || strings.Contains(s.text, "then_as"))
 }
 
 // badSignature reports whether a signature was refused. MediaWiki has used up the

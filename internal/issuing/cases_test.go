@@ -1,6 +1,7 @@
 package issuing_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -29,7 +30,7 @@ type step struct {
 	OAuth                                    map[string]*string
 	Save                                     map[string]string
 
-	text string
+	text string // without blanks between its parts
 }
 
 func (c *recorded) UnmarshalJSON(text []byte) error {
@@ -47,7 +48,11 @@ func (c *recorded) UnmarshalJSON(text []byte) error {
 		c.Variant = "main"
 	}
 	for _, text := range raw.Steps {
-		s := step{text: string(text)}
+		var compact bytes.Buffer // however the file is written
+		if err := json.Compact(&compact, text); err != nil {
+			return err
+		}
+		s := step{text: compact.String()}
 		if err := json.Unmarshal(text, &s); err != nil {
 			return err
 		}
@@ -148,6 +153,31 @@ func replayable(all []recorded, slow bool) (cases []recorded, left map[string]in
 		left[why]++
 	}
 	return cases, left
+}
+
+// A case of a kind that is not known is replayed, and found to be one.
+func TestReplayable(t *testing.T) {
+	all := []recorded{
+		{ID: "a", Group: "new", Variant: "main"},
+		{ID: "b", Group: "o1-token", Variant: "new"},
+		{ID: "c", Group: "o1-token", Variant: "nomanage"},
+		{ID: "d", Group: "o2-client", Variant: "main"},
+		{ID: "e", Group: "o1-pages", Variant: "main", MediaWikiOnly: true},
+		{ID: "f", Group: "slow", Variant: "main", Slow: true},
+	}
+	for slow, want := range map[bool]string{false: "ab", true: "f"} {
+		got, total := "", 0
+		cases, left := replayable(all, slow)
+		for _, c := range cases {
+			got += c.ID
+		}
+		for _, n := range left {
+			total += n
+		}
+		if got != want || total != len(all)-len(cases) {
+			t.Errorf("slow %t: %s, and %v left out", slow, got, left)
+		}
+	}
 }
 
 func TestParseDifference(t *testing.T) {

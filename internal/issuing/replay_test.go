@@ -53,6 +53,8 @@ func TestIssuing(t *testing.T) {
 	file, named := os.LookupEnv("ISSUING_CASES")
 	if !named {
 		file = "testdata/cases.json"
+	} else if _, err := os.Stat(file); err != nil && !filepath.IsAbs(file) {
+		file = filepath.Join("../..", file) // as seen from the module's directory
 	}
 	kinds := slices.Sorted(maps.Keys(kindsOfDatabase))
 	all := startSites(t, f, kinds...)
