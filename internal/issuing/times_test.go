@@ -18,7 +18,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-mwoauth/caddy-mwoauth/caddymodule/server"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 )
 
@@ -55,7 +54,20 @@ func TestTimes(t *testing.T) {
 // serve returns the handler of a directive.
 func serve(t *testing.T, directive string) http.Handler {
 	t.Helper()
-	h := new(server.Handler)
+	module, err := caddy.GetModule("http.handlers.oauth_server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, ok := module.New().(interface {
+		caddyfile.Unmarshaler
+		caddy.Provisioner
+		caddy.Validator
+		caddy.CleanerUpper
+		caddyhttp.MiddlewareHandler
+	})
+	if !ok {
+		t.Fatalf("%T is not a handler", h)
+	}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	t.Cleanup(func() {
 		if err := h.Cleanup(); err != nil {
@@ -63,7 +75,7 @@ func serve(t *testing.T, directive string) http.Handler {
 		}
 		cancel()
 	})
-	err := h.UnmarshalCaddyfile(caddyfile.NewTestDispenser(directive))
+	err = h.UnmarshalCaddyfile(caddyfile.NewTestDispenser(directive))
 	if err == nil {
 		err = h.Provision(ctx)
 	}
