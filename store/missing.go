@@ -22,6 +22,9 @@ type Missing struct {
 	// Grant is what must be granted, up to TO, where that is not the table or
 	// the column; else empty.
 	Grant string
+	// Sequence is what counts the ids of one of the OAuth tables, where that is
+	// denied; else empty.
+	Sequence string
 }
 
 // owners maps the beginnings of the names of columns to their tables.
@@ -127,6 +130,10 @@ func (s *Store) schemaError(
 	switch {
 	case e.Account != "" && m.Grant != "":
 		e.Grants = []string{"GRANT " + m.Grant + " TO " + e.Account}
+		return e
+	case e.Account != "" && m.Sequence != "":
+		quote := p.dialect.Quote()
+		e.Grants = []string{"GRANT USAGE ON SEQUENCE " + quote + p.oauthDatabase() + quote + "." + quote + m.Sequence + quote + " TO " + e.Account}
 		return e
 	case e.Account == "" || table == "":
 		return e

@@ -2,12 +2,14 @@ package grants_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/postgres"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store/grants"
@@ -70,7 +72,10 @@ func (s *scene) everything(t *testing.T, tables authserver.Tables) error {
 // TestEachRight takes away each right that docs/database.md grants: something
 // fails, and names the GRANT statement that is needed.
 func TestEachRight(t *testing.T) {
-	for _, name := range []string{"MariaDB 1.39", "MariaDB 1.43", "MariaDB 1.35 CentralAuth", "MariaDB 1.47 CentralAuth prefixed, OAuth apart"} {
+	for _, name := range []string{ // a file has no rights
+		"MariaDB 1.39", "MariaDB 1.43", "MariaDB 1.35 CentralAuth", "MariaDB 1.47 CentralAuth prefixed, OAuth apart",
+		"PostgreSQL 1.39", "PostgreSQL 1.42", "PostgreSQL 1.47 prefixed, OAuth apart", "PostgreSQL 1.39 CentralAuth",
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, storetest.Named(t, name))
 			cfg := s.Writer(t)
@@ -104,7 +109,7 @@ func (s *scene) wantGrant(t *testing.T, err error, table, right string) {
 		if list, _, ok := strings.Cut(after, ")"); found && ok && column != "" {
 			found = slices.Contains(strings.FieldsFunc(list, func(r rune) bool { return r == ' ' || r == ',' || r == '(' }), column)
 		}
-		return found && strings.Contains(grant, " ON "+s.Table(table)+" TO '"+storetest.WriterUser+"'@'%'")
+		return found && strings.Contains(grant, " ON "+s.Granted(table)+" TO "+s.Grantee())
 	})
 	if !named {
 		t.Errorf("no statement grants %s on %s: %v", right, table, err)
@@ -114,7 +119,7 @@ func (s *scene) wantGrant(t *testing.T, err error, table, right string) {
 	}
 	// The statement does what it says.
 	for _, grant := range missing.Grants {
-		mariadb.Start(t).Exec(t, grant)
+		s.Exec(t, grant)
 	}
 	if err := s.everything(t, openTables(t, s.Wiki, s.config)); err != nil {
 		t.Errorf("after what the message says was done: %v", err)
@@ -123,13 +128,15 @@ func (s *scene) wantGrant(t *testing.T, err error, table, right string) {
 
 // TestRightsAreDocumented compares what messages tell with what the page grants.
 func TestRightsAreDocumented(t *testing.T) {
-	documented := storetest.WriterRights(t, storetest.Named(t, "MariaDB 1.39"))
-	for table, told := range grants.Rights {
-		got, want := storetest.SplitRights(told), documented[table]
-		slices.Sort(got)
-		slices.Sort(want)
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: messages tell %q, docs/database.md grants %q", table, got, want)
+	for _, name := range []string{"MariaDB 1.39", "PostgreSQL 1.39"} {
+		documented := storetest.WriterRights(t, storetest.Named(t, name))
+		for table, told := range grants.Rights {
+			got, want := storetest.SplitRights(told), documented[table]
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, %s: messages tell %q, docs/database.md grants %q", name, table, got, want)
+			}
 		}
 	}
 }
@@ -137,28 +144,54 @@ func TestRightsAreDocumented(t *testing.T) {
 // TestAccountCannotWriteElse tries what an attacker with the account's password
 // would like to write.
 func TestAccountCannotWriteElse(t *testing.T) {
-	s := only(t)
-	db := openDB(t, s.config.DSN)
-	for _, statement := range []string{
+	statements := []string{
 		"UPDATE oauth_registered_consumer SET oarc_stage = 1", "INSERT INTO oauth_registered_consumer (oarc_id) VALUES (9)",
 		"DELETE FROM oauth_registered_consumer", "UPDATE user SET user_name = 'x'", "DELETE FROM user",
 		"INSERT INTO user (user_id, user_name) VALUES (9, 'x')", "INSERT INTO user_groups (ug_user, ug_group) VALUES (3, 'sysop')",
 		"UPDATE oauth_accepted_consumer SET oaac_access_secret = ''", "UPDATE oauth_accepted_consumer SET oaac_user_id = 4",
-		"UPDATE oauth2_access_tokens SET oaat_acceptance_id = 1", "UPDATE oauth2_access_tokens SET oaat_expires = ''",
+		"UPDATE oauth2_access_tokens SET oaat_acceptance_id = 1", "UPDATE oauth2_access_tokens SET oaat_expires = NULL",
 		"DELETE FROM ipblocks", "DROP TABLE oauth2_access_tokens", "CREATE TABLE x (x INT)", "TRUNCATE oauth2_access_tokens",
+	}
+	for name, others := range map[string][]string{
+		"MariaDB 1.39": nil,
+		"PostgreSQL 1.39": { // what reading a sequence's value would be of use for, and schemas of others
+			"SELECT setval('oauth2_access_tokens_oaat_id_seq', 1)", "SELECT last_value FROM oauth_registered_consumer_oarc_id_seq",
+			"CREATE TABLE public.x (x INT)", "CREATE SCHEMA x", "COPY oauth2_access_tokens FROM PROGRAM 'id'",
+			"SELECT pg_read_file('/etc/passwd')",
+		},
 	} {
-		if _, err := db.ExecContext(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "denied") {
-			t.Errorf("%s: %v", statement, err)
+		s := newScene(t, storetest.Named(t, name))
+		db := openDB(t, s.config)
+		for _, statement := range append(others, statements...) {
+			if s.Driver == wikidb.Postgres {
+				statement = strings.Replace(statement, " user ", ` "user" `, 1)
+				statement = strings.Replace(statement, "DELETE FROM user", `DELETE FROM "user"`, 1)
+			}
+			_, err := db.ExecContext(t.Context(), statement)
+			if err == nil || !strings.Contains(err.Error(), "denied") && !strings.Contains(err.Error(), "SQLSTATE 42501") {
+				t.Errorf("%s: %s: %v", name, statement, err)
+			}
 		}
 	}
 }
 
 // TestErrorsKeepSecrets makes statements fail that hold secrets.
 func TestErrorsKeepSecrets(t *testing.T) {
-	s := only(t)
+	for name, want := range map[string]string{
+		"MariaDB 1.39": "error 4025 of the server", "PostgreSQL 1.39": "error 23514 of the server", "SQLite 1.39": "error 1811 of the file",
+	} {
+		t.Run(name, func(t *testing.T) { errorsKeepSecrets(t, newScene(t, storetest.Named(t, name)), want) })
+	}
+}
+
+func errorsKeepSecrets(t *testing.T, s *scene, want string) {
 	a := s.approval(s.alice, s.app2)
 	row, need := token(s.accept(t, s.approval(s.bob, s.app2)), "basic")
 	for _, table := range []string{"oauth_accepted_consumer", "oauth2_access_tokens"} {
+		if s.Driver == wikidb.SQLite {
+			s.Exec(t, "CREATE TRIGGER never_"+table+" BEFORE INSERT ON "+s.Table(table)+" BEGIN SELECT RAISE(ABORT, 'never'); END")
+			continue
+		}
 		s.Exec(t, "ALTER TABLE "+s.Table(table)+" ADD CONSTRAINT never CHECK ("+
 			map[string]string{"oauth_accepted_consumer": "oaac_user_id > 3", "oauth2_access_tokens": "oaat_revoked > 7"}[table]+")")
 	}
@@ -166,15 +199,15 @@ func TestErrorsKeepSecrets(t *testing.T) {
 	for what, err := range map[string]error{
 		"accept": err, "issue": s.IssueToken(t.Context(), row, need),
 	} {
-		if err == nil || !strings.Contains(err.Error(), "error 4025 of the server") || validator.FailureOf(err) != validator.KeyFailure {
+		if err == nil || !strings.Contains(err.Error(), want) || validator.FailureOf(err) != validator.KeyFailure {
 			t.Errorf("%s: %v", what, err)
 		} else {
 			noSecrets(t, err, a.Token, a.Secret, row.JTI)
 		}
 	}
 	s.Exec(t, "DROP TABLE "+s.Table("oauth2_access_tokens"))
-	if _, err := s.Token(t.Context(), row.JTI); validator.FailureOf(err) != validator.TableFailure {
-		t.Errorf("without the table: %v", err)
+	if _, err = s.Token(t.Context(), row.JTI); validator.FailureOf(err) != validator.TableFailure {
+		t.Fatalf("without the table: %v", err)
 	}
 	noSecrets(t, err, row.JTI)
 }
@@ -189,12 +222,25 @@ func TestPrimaryAlone(t *testing.T) {
 
 // TestReadOnlyServer is a primary that was demoted.
 func TestReadOnlyServer(t *testing.T) {
-	s, server := only(t), mariadb.Start(t)
-	server.Exec(t, "SET GLOBAL read_only = ON")
-	t.Cleanup(func() { server.Exec(t, "SET GLOBAL read_only = OFF") })
-	if _, err := s.Accept(t.Context(), s.approval(s.alice, s.app1)); validator.FailureOf(err) != validator.ServerFailure {
-		t.Errorf("got %v of class %v", err, validator.FailureOf(err))
+	for name, change := range map[string]func(t *testing.T, on bool){
+		"MariaDB 1.39": func(t *testing.T, on bool) {
+			mariadb.Start(t).Exec(t, fmt.Sprintf("SET GLOBAL read_only = %t", on))
+		},
+		"PostgreSQL 1.39": func(t *testing.T, on bool) {
+			postgres.Start(t).Exec(t, "", fmt.Sprintf("ALTER ROLE %s SET default_transaction_read_only = %t", storetest.WriterUser, on))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, storetest.Named(t, name))
+			change(t, true)
+			t.Cleanup(func() { change(t, false) })
+			if _, err := openTables(t, s.Wiki, s.config).Accept(t.Context(), s.approval(s.alice, s.app1)); validator.FailureOf(err) != validator.ServerFailure {
+				t.Errorf("got %v of class %v", err, validator.FailureOf(err))
+			}
+			change(t, false)
+			if _, err := openTables(t, s.Wiki, s.config).Accept(t.Context(), s.approval(s.alice, s.app1)); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	server.Exec(t, "SET GLOBAL read_only = OFF")
-	s.accept(t, s.approval(s.alice, s.app1))
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/postgres"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/process"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
@@ -207,9 +208,14 @@ func TestMain(m *testing.M) {
 	process.Main(m)
 }
 
-func openDB(t testing.TB, dsn string) *sql.DB {
+// openDB connects as an account without the store.
+func openDB(t testing.TB, cfg store.Config) *sql.DB {
 	t.Helper()
-	db, err := sql.Open(wikidb.MySQL, dsn)
+	name := cfg.Driver
+	if name == wikidb.Postgres {
+		name = postgres.Driver
+	}
+	db, err := sql.Open(name, cfg.DSN)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,9 +76,12 @@ func (driver) Conflict(err error) store.Conflict {
 
 func (driver) Account() string { return "SELECT current_user" }
 
-// deniedSchema reads the message of a schema that may not be used. It is in
-// another language where the server speaks one: then no GRANT is proposed.
-var deniedSchema = regexp.MustCompile(`^permission denied for schema "?([A-Za-z0-9_-]+)"?$`)
+// deniedSchema and deniedSequence read the messages of what may not be used. They
+// are in another language where the server speaks one: then no GRANT is proposed.
+var (
+	deniedSchema   = regexp.MustCompile(`^permission denied for schema "?([A-Za-z0-9_-]+)"?$`)
+	deniedSequence = regexp.MustCompile(`^permission denied for sequence "?([A-Za-z0-9_-]+)"?$`)
+)
 
 // Missing tells what is missing. PostgreSQL says that something is denied only
 // when it is there, and never names a column then.
@@ -94,6 +97,9 @@ func (driver) Missing(err error) *store.Missing {
 	}
 	if schema := deniedSchema.FindStringSubmatch(e.Message); m.Denied && schema != nil {
 		m.Grant = `USAGE ON SCHEMA "` + schema[1] + `"`
+	}
+	if sequence := deniedSequence.FindStringSubmatch(e.Message); m.Denied && sequence != nil {
+		m.Sequence = sequence[1]
 	}
 	return m
 }

@@ -101,19 +101,22 @@ func (w Wiki) Writer(tb testing.TB) store.Config {
 	var databases, grants []string
 	for table, rights := range WriterRights(tb, w.Backend) {
 		databases = append(databases, w.database(table))
-		grants = append(grants, "GRANT "+strings.Join(rights, ", ")+" ON "+w.granted(table))
+		grants = append(grants, "GRANT "+strings.Join(rights, ", ")+" ON "+w.Granted(table))
 	}
 	slices.Sort(databases)
 	w.server.createUser(tb, WriterUser, slices.Compact(databases))
 	for _, grant := range grants {
-		w.server.exec(tb, grant+" TO "+w.server.grantee(WriterUser))
+		w.server.exec(tb, grant+" TO "+w.Grantee())
 	}
 	c.DSN = w.server.dsn(WriterUser, w.Database)
 	return c
 }
 
-// granted is a table or a sequence as a GRANT statement names it.
-func (w Wiki) granted(table string) string {
+// Grantee is the account that writes, as a GRANT statement names it.
+func (w Wiki) Grantee() string { return w.server.grantee(WriterUser) }
+
+// Granted is a table or a sequence, as a GRANT statement names it.
+func (w Wiki) Granted(table string) string {
 	if strings.HasSuffix(table, "_seq") {
 		return "SEQUENCE " + w.Table(table)
 	}
@@ -125,8 +128,8 @@ func (w Wiki) granted(table string) string {
 func (w Wiki) Revoke(tb testing.TB, table, right string) {
 	tb.Helper()
 	s := w.server
-	s.exec(tb, "REVOKE "+right+" ON "+w.granted(table)+" FROM "+s.grantee(WriterUser))
-	tb.Cleanup(func() { s.exec(tb, "GRANT "+right+" ON "+w.granted(table)+" TO "+s.grantee(WriterUser)) })
+	s.exec(tb, "REVOKE "+right+" ON "+w.Granted(table)+" FROM "+w.Grantee())
+	tb.Cleanup(func() { s.exec(tb, "GRANT "+right+" ON "+w.Granted(table)+" TO "+w.Grantee()) })
 }
 
 // View is what the wiki is called in store.Wiki.
