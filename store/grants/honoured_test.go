@@ -101,6 +101,8 @@ func TestRowsAreHonoured(t *testing.T) {
 	for _, name := range []string{
 		"MariaDB 1.35", "MariaDB 1.39", "MariaDB 1.43", "MariaDB 1.47", "MariaDB 1.35 CentralAuth",
 		"MariaDB 1.47 CentralAuth prefixed, OAuth apart",
+		"SQLite 1.35", "SQLite 1.39", "SQLite 1.43", "SQLite 1.47", "SQLite 1.35 CentralAuth", "SQLite 1.47 CentralAuth",
+		"PostgreSQL 1.39", "PostgreSQL 1.42", "PostgreSQL 1.43", "PostgreSQL 1.47 prefixed, OAuth apart", "PostgreSQL 1.39 CentralAuth",
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, storetest.Named(t, name))

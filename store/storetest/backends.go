@@ -55,6 +55,7 @@ var Backends = []Backend{
 	},
 	{Name: "PostgreSQL 1.39", Driver: wikidb.Postgres, Release: validator.Release139},
 	{Name: "PostgreSQL 1.42", Driver: wikidb.Postgres, Release: 42, OldUserTable: true},
+	{Name: "PostgreSQL 1.43", Driver: wikidb.Postgres, Release: validator.Release143},
 	{Name: "PostgreSQL 1.47 prefixed, OAuth apart", Driver: wikidb.Postgres, Release: validator.Release147, Prefix: "mw-1_", Apart: true},
 	{Name: "PostgreSQL 1.39 CentralAuth", Driver: wikidb.Postgres, Release: validator.Release139, CentralAuth: true},
 	{
