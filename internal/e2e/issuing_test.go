@@ -21,12 +21,16 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
+// browserMatcher matches the pages for people at both kinds of paths. The manual
+// has it.
+const browserMatcher = `@browser expression "{http.request.uri}.matches('(?i)oauth2?(/|%2F)(authorize2?|authenticate|apps)([?&]|$)')"`
+
 // issuingSite has the authentication handler where browsers are and nowhere else,
 // so that an app's own HTTP Basic reaches the token endpoint. The password of
 // Alice is alice-password, and that of Bob bob-password.
 const issuingSite = `
 route {
-	@browser expression "{http.request.uri}.matches('/(authorize|authenticate|apps)([?&]|$)')"
+	` + browserMatcher + `
 	basic_auth @browser {
 		Alice $2a$04$PLIt/VkPkQVbZPQJGuoZnu1z.LLouo4rV34NetUqCndX3/WCJpMDa
 		Bob $2a$04$Lx3pXf0bZhyd.O77vwehxeje.9MLEmQ34I93BRLzaMHoMbhu8D.H2
@@ -160,7 +164,7 @@ func (i *issuer) signed(t *testing.T, target string, c sign.Credentials, o sign.
 // passes the directive oauth of the same site.
 func TestIssuingOAuth1(t *testing.T) {
 	i := newIssuer(t)
-	for _, path := range []string{"/oauth/", "/w/index.php?title=Special:OAuth/", "/wiki/Special:OAuth/"} {
+	for _, path := range []string{"/oauth/", "/w/index.php?title=Special:OAuth/", "/w/index.php?title=Special%3AOAuth%2F", "/wiki/Special:OAuth/"} {
 		t.Run(path, func(t *testing.T) {
 			query1 := "?"
 			if strings.Contains(path, "?") {
@@ -181,6 +185,19 @@ func TestIssuingOAuth1(t *testing.T) {
 				t.Errorf("identify: %d %s", identity.Status, identity.Body)
 			}
 		})
+	}
+}
+
+// The manual and the example have the matcher that is tested here.
+func TestBrowserMatcher(t *testing.T) {
+	for _, name := range []string{"../../docs/issuing.md", "../../Caddyfile.example"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "\t"+browserMatcher+"\n") {
+			t.Errorf("%s lacks %s", name, browserMatcher)
+		}
 	}
 }
 
