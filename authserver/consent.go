@@ -261,10 +261,8 @@ func (s *Server) refusePage(r Request, refusal *Refusal, consumerKey string, use
 		Status: status, Page: &Page{Kind: ErrorPage, Refusal: refusal}, Headers: noStore(),
 		Event: refusal.event(r.Endpoint, consumerKey, userID),
 	}
-	switch status {
-	case http.StatusServiceUnavailable:
-		a.Headers.Set("Retry-After", "1")
-	case http.StatusMethodNotAllowed:
+	a.retryLater()
+	if status == http.StatusMethodNotAllowed {
 		a.Headers.Set("Allow", "GET, HEAD, POST")
 	}
 	return a

@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -191,5 +192,26 @@ func TestStrangersAtThePages(t *testing.T) {
 	s.Serve(t.Context(), Request{Endpoint: Authorize, HTTP: r, Sent: validator.FromHTTP(httptest.NewRecorder(), r)})
 	if len(s.tables.askers) != 0 {
 		t.Error("a form of nobody makes a lookup")
+	}
+}
+
+// A client that gets no place is told to try again, wherever that happens. It is
+// no failure of the database.
+func TestTooManyUnproven(t *testing.T) {
+	s := newScene1(t)
+	crowded := fmt.Errorf("%w: full", validator.ErrCrowded)
+	s.tables.err = crowded
+	s.sessions.err = crowded
+	form := url.Values{"grant_type": {grantCredentials}, "client_id": {confidential}, "client_secret": {"x"}}
+	for name, a := range map[string]Answer{
+		"initiate":     s.sign(t, Initiate, "", callback(outOfBand)),
+		"access_token": s.send(t, AccessToken, "", "", form, nil),
+		"unknown page": s.send(t, UnknownPage, "", "oauth_consumer_key="+signedApp, nil, nil),
+		"session":      s.send(t, Authorize, "Alice", "oauth_token=x", nil, nil),
+	} {
+		wantReason(t, a, TooManyUnproven)
+		if a.Status != http.StatusTooManyRequests || a.Headers.Get("Retry-After") == "" || a.Event.Kind != Refused {
+			t.Errorf("%s: %d %v, event %v", name, a.Status, a.Headers, a.Event.Kind)
+		}
 	}
 }

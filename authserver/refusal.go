@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -30,7 +31,12 @@ type Refusal struct {
 func refuse(r Reason) *Refusal { return &Refusal{Reason: r} }
 
 // unavailable returns the refusal of a request that could not be decided.
-func unavailable(err error) *Refusal { return &Refusal{Reason: ServiceUnavailable, Err: err} }
+func unavailable(err error) *Refusal {
+	if errors.Is(err, validator.ErrCrowded) {
+		return refuse(TooManyUnproven)
+	}
+	return &Refusal{Reason: ServiceUnavailable, Err: err}
+}
 
 // Reason is why a request is refused. The zero value is none.
 type Reason uint8
@@ -64,6 +70,7 @@ const (
 	OwnerOnlyToken
 	ReadOnly
 	ServiceUnavailable
+	TooManyUnproven
 
 	// OAuth 2, the authorization endpoint (RFC 6749 section 4.1.2.1).
 	UserDenied
@@ -177,6 +184,10 @@ var catalogue = [numReasons]row{
 		name: "read_only", code: tryLater, status: 503, text: readOnlyText, key: "mwoauth-db-readonly",
 	},
 	ServiceUnavailable: of2("unavailable", tryLater, 503, unavailableText, ""),
+	TooManyUnproven: {
+		name: "too_many_unproven", code: tryLater, status: 429, text: "Too many requests by clients that have proven nothing yet. Try again later.",
+		key: "mwoauth-oauth-exception",
+	},
 
 	UserDenied: of2("user_denied", accessDenied, 401, accessDeniedText, ""),
 

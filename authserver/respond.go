@@ -31,10 +31,15 @@ func (s *Server) refuseToken(r *Refusal, consumerKey string, userID uint64) Answ
 	_, status, _ := s.oauth2(r)
 	a := jsonAnswer(status, s.oauth2Error(r))
 	a.Event = r.event(AccessToken, consumerKey, userID)
-	if status == http.StatusServiceUnavailable {
+	a.retryLater()
+	return a
+}
+
+// retryLater tells a client when to try again, where it may.
+func (a *Answer) retryLater() {
+	if a.Status == http.StatusServiceUnavailable || a.Status == http.StatusTooManyRequests {
 		a.Headers.Set("Retry-After", "1")
 	}
-	return a
 }
 
 // event is what the log and the metrics say of a refusal.

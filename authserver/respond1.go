@@ -89,7 +89,7 @@ func (s *Server) refuse1(r Request, format string, refusal *Refusal, consumerKey
 	case ServiceUnavailable:
 		a.Status = http.StatusServiceUnavailable
 		a.Headers.Set("Retry-After", "1")
-	case TooManyRequests:
+	case TooManyRequests, TooManyUnproven:
 		a.Status = http.StatusTooManyRequests
 		a.Headers.Set("Retry-After", "1")
 	}

@@ -29,11 +29,10 @@ type gate struct {
 	mu  sync.Mutex
 	now func() time.Time
 	max int // MaxOpenConns
-	// perClient bounds the lookups of one client that wait; 0: they share the
-	// bound of all.
-	perClient int
-	limit     int // places there are now
-	used      int
+	// waiting bounds the lookups that wait, and perClient those of one client.
+	waiting, perClient int
+	limit              int // places there are now
+	used               int
 
 	raise     time.Duration // between two rises of the limit
 	risen     bool          // since the server last refused a connection
@@ -50,7 +49,7 @@ type gate struct {
 }
 
 func newGate(places int, now func() time.Time, reserved func() bool) *gate {
-	return &gate{max: places, limit: places, now: now, reserved: reserved}
+	return &gate{max: places, limit: places, now: now, reserved: reserved, waiting: maxWaiting, perClient: maxWaiting}
 }
 
 var (
@@ -69,7 +68,7 @@ func (g *gate) enter(ctx context.Context, stranger bool, from source, wait time.
 		g.mu.Unlock()
 		return nil
 	}
-	if own := g.lines(stranger).named[from.client]; g.perClient > 0 && own != nil && own.waiting >= g.perClient || !g.room(from) {
+	if own := g.lines(stranger).named[from.client]; own != nil && own.waiting >= g.perClient || !g.room(from) {
 		g.mu.Unlock()
 		return &validator.StoreError{Failure: validator.QueueFailure, Err: errCrowded}
 	}
@@ -210,7 +209,7 @@ func (g *gate) admit() {
 // room reports whether one more lookup may wait. When the queue is full, the
 // client with the most waiters loses its last one.
 func (g *gate) room(from source) bool {
-	if g.known.waiting+g.strangers.waiting < maxWaiting {
+	if g.known.waiting+g.strangers.waiting < g.waiting {
 		return true
 	}
 	lines := &g.strangers

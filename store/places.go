@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // Places gives out a number of places. Clients that wait for one take turns, so
@@ -13,19 +16,23 @@ type Places struct {
 	hold time.Duration
 }
 
-// NewPlaces returns n places. Of one client at most perClient requests wait, and
-// more are refused at once. A place that was taken is free again after hold at the
-// earliest, so that there are at most n/hold entries in a time.
-func NewPlaces(n, perClient int, hold time.Duration) *Places {
+// NewPlaces returns n places. At most a number of requests wait, at most perClient
+// of one client, and more are refused at once. A place that was taken is free again
+// after hold at the earliest, which bounds how many are taken in a time.
+func NewPlaces(n, waiting, perClient int, hold time.Duration) *Places {
 	g := newGate(n, time.Now, func() bool { return false })
-	g.perClient = perClient
+	g.waiting, g.perClient = waiting, perClient
 	return &Places{g, hold}
 }
 
 // Enter waits for a place, until ctx ends or the time is over. The caller calls
-// leave once when it needs the place no longer.
+// leave once when it needs the place no longer. A client that gets none is told
+// [validator.ErrCrowded].
 func (p *Places) Enter(ctx context.Context, client netip.Addr, wait time.Duration) (leave func(), err error) {
-	if err := p.gate.enter(ctx, false, source{client: clientID(client)}, wait); err != nil {
+	switch err := p.gate.enter(ctx, false, source{client: clientID(client)}, wait); {
+	case validator.FailureOf(err) == validator.QueueFailure:
+		return nil, fmt.Errorf("%w: %w", validator.ErrCrowded, err)
+	case err != nil:
 		return nil, err
 	}
 	entered := time.Now()
@@ -38,13 +45,8 @@ func (p *Places) Enter(ctx context.Context, client netip.Addr, wait time.Duratio
 	}, nil
 }
 
-// Lookups for clients that have proven nothing yet have a quarter of the
-// connections, each unprovenHold apart, and unprovenWaiting of one client wait.
-const (
-	unprovenHold    = 2 * time.Millisecond
-	unprovenWaiting = 32
-)
-
+// newUnproven returns the places of lookups for clients that have proven nothing
+// yet: a quarter of the connections, and 250 lookups a second over each.
 func newUnproven(connections int) *Places {
-	return NewPlaces(max(1, connections/4), unprovenWaiting, unprovenHold)
+	return NewPlaces(max(1, connections/4), 512, 64, 4*time.Millisecond)
 }

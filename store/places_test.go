@@ -16,7 +16,7 @@ import (
 func TestPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const hold, waiting = time.Second, 3
-		places := store.NewPlaces(1, waiting, hold)
+		places := store.NewPlaces(1, 2*waiting, waiting, hold)
 		start := time.Now()
 		type entry struct {
 			client string
@@ -61,6 +61,43 @@ func TestPlaces(t *testing.T) {
 		}
 		if n != 1+waiting+1 {
 			t.Errorf("%d requests have entered", n)
+		}
+	})
+}
+
+// When as many wait as may, a client that has none waiting takes the place of the
+// one with the most.
+func TestFullPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		places := store.NewPlaces(1, 4, 3, 0)
+		leave, err := places.Enter(t.Context(), netip.MustParseAddr("192.0.2.1"), time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan string, 10)
+		enter := func(client string) {
+			go func() {
+				leave, err := places.Enter(t.Context(), netip.MustParseAddr(client), time.Minute)
+				if err != nil {
+					got <- "no " + client
+					return
+				}
+				got <- client
+				leave()
+			}()
+			synctest.Wait()
+		}
+		for _, client := range []string{"192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"} {
+			enter(client)
+		}
+		if first := <-got; first != "no 192.0.2.1" {
+			t.Errorf("first %s, want the client with the most to lose one", first)
+		}
+		leave()
+		for _, want := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.1"} {
+			if next := <-got; next != want {
+				t.Errorf("%s enters, want %s", next, want)
+			}
 		}
 	})
 }

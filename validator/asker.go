@@ -2,8 +2,13 @@ package validator
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 )
+
+// ErrCrowded means that too many clients wait which have proven nothing. It says
+// nothing about what they would have been answered.
+var ErrCrowded = errors.New("too many clients wait that have proven nothing")
 
 // Asker is the client that a store is asked for. Lookups that wait take turns by
 // client.

@@ -19,9 +19,9 @@ import (
 // maxCookies bounds the cookies that are sent on to the wiki, in bytes.
 const maxCookies = 16 << 10
 
-// Anybody can send cookies, so a wiki is asked about few browsers at once. Those
-// of one client that wait are bounded too.
-const maxAsked, maxWaiting = 16, 16
+// Anybody can send cookies, so a wiki is asked about few browsers at once. Few wait
+// for that, and fewer of one client.
+const maxAsked, maxWaiting, maxWaitingOfOne = 16, 256, 16
 
 // mediaWikiSessions asks the wiki who is at the browser. It sends the browser's
 // cookies, user agent and address, and nothing else that the browser sent. Answers
@@ -35,7 +35,7 @@ type mediaWikiSessions struct {
 }
 
 func newMediaWikiSessions(api *wikiAPI, source string) mediaWikiSessions {
-	return mediaWikiSessions{api, store.NewPlaces(maxAsked, maxWaiting, 0), source}
+	return mediaWikiSessions{api, store.NewPlaces(maxAsked, maxWaiting, maxWaitingOfOne, 0), source}
 }
 
 // sessionAnswer is the answer of meta=userinfo, in format version 2.

@@ -4,22 +4,23 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/e2e/harness"
-	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
-// issuingSite has both directives. No user is signed in.
+// issuingSite has both directives, which the probe measures. No user is signed in.
 const issuingSite = `route {
+	probe begin
 	oauth_server {
 		import settings
 		writer {file.%s}
@@ -32,11 +33,12 @@ const issuingSite = `route {
 	oauth {
 		import settings
 	}
+	probe end
 	import backend
 }
 `
 
-// startIssuer starts a gateway that issues tokens too.
+// startIssuer starts a gateway that issues tokens too, in a process of its own.
 func startIssuer(b *testing.B) *drill {
 	b.Helper()
 	d := &drill{b: b, w: harness.NewWiki(b, validator.Release139)}
@@ -51,76 +53,83 @@ func startIssuer(b *testing.B) *drill {
 		}
 	}
 	d.g = harness.New(b, harness.Options{
-		Wiki: d.w, Site: fmt.Sprintf(issuingSite, dsn, key), LogLevel: "ERROR", Servers: "protocols h1 h2c",
+		Wiki: d.w, Site: fmt.Sprintf(issuingSite, dsn, key), LogLevel: "ERROR", OwnProcess: true,
 		Backend: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
 	})
 	d.get(http.DefaultClient, d.g.HTTP, d.w.HMAC, nil)
 	return d
 }
 
-// BenchmarkStrangersAtTheIssuer floods the pages and /initiate with requests of
-// nobody, at most 10,000 a second, while a cached user goes on.
-func BenchmarkStrangersAtTheIssuer(b *testing.B) {
-	fmt.Fprintln(os.Stdout, "\n| Strangers for 10 s, 16 streams | Cached user, 50/s | p99, after : before | Memory |\n|---|---|---|---|")
-	const during = 10 * time.Second
-	d := startIssuer(b)
-	warm := func() harness.App { return d.w.HMAC }
-	before := d.steadily(50, 4*time.Second, warm)
-	for _, tt := range []struct{ name, target string }{
-		{"authorize, OAuth 2", "/oauth2/authorize?response_type=code&client_id=" + d.w.OAuth2.Consumer.Key + "&state="},
-		{"authorize, OAuth 1.0a", "/oauth/authorize?oauth_token="},
-		{"initiate", "/oauth/initiate?oauth_callback=oob&oauth_signature_method=HMAC-SHA1&oauth_signature=x&oauth_nonce=x&oauth_timestamp=1&oauth_consumer_key="},
-	} {
-		heap, used := heapInUse(), memory()
-		stop := d.strangers(16, tt.target)
-		cached := d.steadily(50, during, warm)
-		sent := stop()
-		after := d.steadily(50, 4*time.Second, warm)
-		grown := heapInUse() - heap
-		d.row(fmt.Sprintf("%s, %.0f/s", tt.name, float64(sent)/during.Seconds()), "%v (before %v, after %v) | %.1f during, %.1f after | before %s, after %s; heap %+d MiB",
-			cached, before.p99(), after.p99(), float64(cached.p99())/float64(before.p99()), float64(after.p99())/float64(before.p99()), used, memory(), grown>>20)
-		d.refused(tt.name, cached, 0)
-		if grown > 64<<20 {
-			b.Errorf("%s: the heap has grown by %d MiB", tt.name, grown>>20)
-		}
-		if !strings.Contains(d.g.Metrics(b), "\ncaddy_oauth_server_state_bytes 0\n") {
-			b.Errorf("%s: strangers take room in the state", tt.name)
-		}
+// strangersAtTheIssuer are requests without a credential that is good.
+func (d *drill) strangersAtTheIssuer() map[string]string {
+	get := func(target string) string { return "GET " + target + " HTTP/1.1\r\nHost: " + d.g.HTTP + "\r\n\r\n" }
+	initiate := func(key string) string {
+		return get("/oauth/initiate?oauth_callback=oob&oauth_signature_method=HMAC-SHA1&oauth_signature=x&oauth_nonce=" + random +
+			"&oauth_timestamp=" + strconv.FormatInt(time.Now().Unix(), 10) + "&oauth_consumer_key=" + key)
+	}
+	form := "grant_type=authorization_code&client_id=" + d.w.OAuth2.Consumer.Key + "&client_secret=x&code=" + random
+	return map[string]string{
+		"/oauth2/authorize":                        get("/oauth2/authorize?response_type=code&client_id=" + d.w.OAuth2.Consumer.Key + "&state=" + random),
+		"/oauth/authorize":                         get("/oauth/authorize?oauth_token=" + random),
+		"/oauth/initiate, random apps":             initiate(random),
+		"/oauth/initiate, one app, not its key":    initiate(d.w.HMAC.Consumer.Key),
+		"/oauth2/access_token, one app, no secret": "POST /oauth2/access_token HTTP/1.1\r\nHost: " + d.g.HTTP + "\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: " + strconv.Itoa(len(form)) + "\r\n\r\n" + form,
 	}
 }
 
-// strangers sends requests to a target with random ends, at most 10,000 a second,
-// until stop is called.
-func (d *drill) strangers(streams int, target string) (stop func() (sent int64)) {
-	done := make(chan struct{})
-	var wg sync.WaitGroup
-	var sent atomic.Int64
-	every := time.Duration(streams) * time.Second / 10_000
-	for n := range streams {
-		wg.Go(func() {
-			client := newClient(fmt.Sprint("127.0.0.", 50+n), false)
-			client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-			defer client.CloseIdleConnections()
-			for next := time.Now(); ; next = next.Add(every) {
-				select {
-				case <-done:
-					return
-				case <-time.After(time.Until(next)):
-				}
-				r, err := http.NewRequest(http.MethodGet, d.g.URL(target)+wikidb.RandomHex(16), http.NoBody)
-				if err != nil {
-					panic(err)
-				}
-				if response, err := client.Do(r); err == nil {
-					_ = response.Body.Close()
-					sent.Add(1)
-				}
-			}
-		})
+// issuerFlood is a flood of strangers.
+type issuerFlood struct {
+	name     string
+	during   time.Duration
+	requests []string
+}
+
+// BenchmarkStrangersAtTheIssuer floods the pages and /initiate with requests of
+// strangers, 10,000 a second over 256 connections from two
+// addresses, while a cached user goes on.
+func BenchmarkStrangersAtTheIssuer(b *testing.B) {
+	fmt.Fprintln(os.Stdout, "\n| Strangers | answered a second | Gateway's CPU a request | Cached user, 100/s: p50 and p99 before, during, after | in the handlers | Live heap before, during, after | Goroutines |\n|---|---|---|---|---|---|---|")
+	d := startIssuer(b)
+	strangers := d.strangersAtTheIssuer()
+	all := issuerFlood{name: "all of the below", during: 30 * time.Second}
+	floods := []issuerFlood{}
+	for _, name := range slices.Sorted(maps.Keys(strangers)) {
+		all.requests = append(all.requests, strangers[name])
+		floods = append(floods, issuerFlood{name, 10 * time.Second, []string{strangers[name]}})
 	}
-	return func() int64 {
-		close(done)
-		wg.Wait()
-		return sent.Load()
+	for _, f := range append([]issuerFlood{all}, floods...) {
+		d.floodIssuer(f)
 	}
 }
+
+func (d *drill) floodIssuer(f issuerFlood) {
+	const rate, connections, pause = 10_000, 256, 5 * time.Second
+	b := d.b
+	warm := func() harness.App { return d.w.HMAC }
+	d.probe()
+	before := d.steadily(100, pause, warm)
+	start := d.probe()
+	began := time.Now()
+	p := startPipeline(b, d.g.HTTP, rate, connections, f.requests)
+	cached := d.steadily(100, f.during, warm)
+	middle := d.probe()
+	took := time.Since(began)
+	answers, total := p.stop()
+	d.probe() // forgets what passed meanwhile
+	after := d.steadily(100, pause, warm)
+	end := d.probe()
+	d.row(fmt.Sprintf("%s, %v", f.name, f.during), "%.0f %v | %v | %v %v, %v %v, %v %v | %v %v, %v %v, %v %v | %.1f, %.1f, %.1f MiB | %d, %d, %d",
+		float64(total)/took.Seconds(), answers, ((middle.CPU - start.CPU) / time.Duration(max(1, total))).Round(time.Microsecond),
+		before.p50(), before.p99(), cached.p50(), cached.p99(), after.p50(), after.p99(),
+		start.P50, start.P99, middle.P50, middle.P99, end.P50, end.P99,
+		mib(start.Heap), mib(middle.Heap), mib(end.Heap), start.Goroutines, middle.Goroutines, end.Goroutines)
+	d.refused(f.name, cached, 0)
+	if end.Heap > start.Heap+8<<20 {
+		b.Errorf("%s: the heap has grown by %.1f MiB", f.name, mib(end.Heap-start.Heap))
+	}
+	if !strings.Contains(d.g.Metrics(b), "\ncaddy_oauth_server_state_bytes 0\n") {
+		b.Errorf("%s: strangers take room in the state", f.name)
+	}
+}
+
+func mib(bytes uint64) float64 { return float64(bytes) / (1 << 20) }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -39,13 +38,9 @@ func (c *tally) add(status int, took time.Duration) {
 
 func (c *tally) total() int { return len(c.latency) }
 
-func (c *tally) p99() time.Duration {
-	if len(c.latency) == 0 {
-		return 0
-	}
-	slices.Sort(c.latency)
-	return c.latency[len(c.latency)*99/100].Round(100 * time.Microsecond)
-}
+func (c *tally) p50() time.Duration { return percentile(c.latency, 50).Round(100 * time.Microsecond) }
+
+func (c *tally) p99() time.Duration { return percentile(c.latency, 99).Round(100 * time.Microsecond) }
 
 func (c *tally) String() string {
 	return fmt.Sprintf("%d of %d pass, p99 %v", c.status[http.StatusOK], c.total(), c.p99())

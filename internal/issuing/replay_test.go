@@ -77,6 +77,7 @@ func TestIssuing(t *testing.T) {
 			s.compare(t, f, "plain", "testdata/made.json", false)
 			s.fillNonces(t, f.Consumers["plain"])
 			s.compare(t, f, "plain", "testdata/refusals.json", false)
+			s.crowd(t)
 			s.compareCodes(t, f)
 		})
 	}

@@ -12,7 +12,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -22,6 +25,7 @@ import (
 	_ "github.com/caddy-mwoauth/caddy-mwoauth"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/loopback"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 )
 
 // site is the servers of a replay on one database.
@@ -299,6 +303,40 @@ func (s sites) refusals(t *testing.T) map[string]bool {
 		reasons[m[1]] = true
 	}
 	return reasons
+}
+
+// crowd sends requests for random apps, from one address and more at once than may
+// wait, until one is refused.
+func (s site) crowd(t *testing.T) {
+	t.Helper()
+	const streams = 200
+	var wg sync.WaitGroup
+	var refused atomic.Bool
+	for range streams {
+		wg.Go(func() {
+			for end := time.Now().Add(time.Minute); !refused.Load() && time.Now().Before(end); {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+					s.urls["main"]+"/oauth/initiate?oauth_signature_method=HMAC-SHA1&oauth_signature=x&oauth_consumer_key="+wikidb.RandomHex(16), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				response, err := http.DefaultClient.Do(r)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = response.Body.Close() // the status is enough
+				if response.StatusCode == http.StatusTooManyRequests && response.Header.Get("Retry-After") != "" {
+					refused.Store(true)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if !refused.Load() {
+		t.Errorf("%d requests of one address at once, for apps that do not exist, are all looked up", streams)
+	}
 }
 
 // fillNonces uses up the share of an app in the smallest memory of nonces.

@@ -2,6 +2,7 @@ package grants_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -43,7 +44,7 @@ func TestUnprovenLookupsLeaveConnections(t *testing.T) {
 		for range each {
 			wg.Go(func() {
 				switch c, err := s.Consumer(asker(fmt.Sprint("192.0.2.", 1+n), true), wikidb.RandomHex(16)); {
-				case validator.FailureOf(err) == validator.QueueFailure:
+				case errors.Is(err, validator.ErrCrowded):
 					refused.Add(1)
 				case err != nil || c != nil:
 					t.Errorf("%v, %v", c, err)
@@ -51,8 +52,8 @@ func TestUnprovenLookupsLeaveConnections(t *testing.T) {
 			})
 		}
 	}
-	// The others hold two connections, or wait: 32 of each client.
-	const want = clients*(each-32) - 2
+	// The others hold two connections, or wait: 64 of each client.
+	const want = clients*(each-64) - 2
 	for end := time.Now().Add(30 * time.Second); refused.Load() < want; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d lookups are refused at once, want %d", refused.Load(), want)

@@ -66,6 +66,22 @@ func SetHeaders(h http.Header) {
 // to the page's own address.
 func Render(p *authserver.Page, site Site, r *http.Request) (body []byte, language string, err error) {
 	t := textsFor(r)
+	key, same := errorPageOf(p, site, t)
+	if same {
+		if body, known := errorPages.get(key); known {
+			return body, t.tag, nil
+		}
+	}
+	if body, err = render(p, site, t); err != nil {
+		return nil, "", err
+	}
+	if same {
+		errorPages.add(key, body)
+	}
+	return body, t.tag, nil
+}
+
+func render(p *authserver.Page, site Site, t *texts) ([]byte, error) {
 	v := view{
 		Page: p, Site: site, Language: t.tag, RTL: t.rtl,
 		Style: template.CSS(styleText), //nolint:gosec // embedded
@@ -76,9 +92,9 @@ func Render(p *authserver.Page, site Site, r *http.Request) (body []byte, langua
 	}
 	var out bytes.Buffer
 	if err := page.Execute(&out, v); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	return out.Bytes(), t.tag, nil
+	return out.Bytes(), nil
 }
 
 // T returns the text of a key. In it, $1 and $2 stand for the values.

@@ -57,8 +57,13 @@ func textsFor(r *http.Request) *texts {
 	accepted := r.Header.Get("Accept-Language")
 	accepted = accepted[:min(most, len(accepted))]
 	asked := accepted
-	if lang := r.URL.Query().Get("uselang"); lang != "" && len(lang) <= 64 {
-		asked = lang + "," + asked
+	if strings.Contains(r.URL.RawQuery, "uselang") {
+		if lang := r.URL.Query().Get("uselang"); lang != "" && len(lang) <= 64 {
+			asked = lang + "," + asked
+		}
+	}
+	if asked == "" {
+		return all[0]
 	}
 	tags, _, err := language.ParseAcceptLanguage(asked)
 	if err != nil { // one that cannot be read does not hide the others
