@@ -29,7 +29,8 @@ func (s *Server) callbackAllowed(c *Consumer, callback string) bool {
 	anyScheme := s.cfg.Policy.Release >= 47
 	asked, ok := parseCallback(callback, anyScheme)
 	registered, okRegistered := parseCallback(c.CallbackURL, anyScheme)
-	return ok && okRegistered && asked.extends(&registered)
+	anyPort := registered.port == 1 && s.cfg.Policy.Release >= 36
+	return ok && okRegistered && asked.extends(&registered, anyPort)
 }
 
 // callbackURL is a callback in the parts that are compared. Its fragment never
@@ -68,16 +69,14 @@ func parseCallback(text string, anyScheme bool) (u callbackURL, ok bool) {
 	return u, u.host != ""
 }
 
-// anyPort is the registered port that stands for every port, from MediaWiki 1.36
-// on.
-const anyPort = 1
-
-// extends reports whether a callback is the registered one or begins with it.
-func (u *callbackURL) extends(registered *callbackURL) bool {
+// extends reports whether a callback is the registered one or begins with it. With
+// anyPort the port may be another: from MediaWiki 1.36 on the registered port 1
+// stands for every one.
+func (u *callbackURL) extends(registered *callbackURL, anyPort bool) bool {
 	switch {
 	case u.scheme != registered.scheme && (registered.scheme != "http" || u.scheme != "https"),
 		u.host != registered.host,
-		u.port != registered.port && registered.port != anyPort:
+		u.port != registered.port && !anyPort:
 		return false
 	case registered.hasPath && registered.hasQuery && u.path != registered.path,
 		registered.hasPath && !strings.HasPrefix(u.path, registered.path):

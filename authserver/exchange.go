@@ -76,7 +76,7 @@ func (s *Server) exchangeCode(ctx context.Context, client *Consumer, x *tokenReq
 	if refusal != nil {
 		return s.refuseToken(refusal, client.Key, c.UserID)
 	}
-	t.JTI = c.JTI
+	t.JTI, t.grantType = c.JTI, grantCode
 	err = s.tables.IssueToken(ctx, t.row(), t.acceptance)
 	switch {
 	case errors.Is(err, ErrTokenExists):
@@ -165,7 +165,7 @@ func (s *Server) exchangeRefresh(ctx context.Context, client *Consumer, x *token
 	if refusal != nil {
 		return s.refuseToken(s.usedFirst(ctx, &r, refusal), client.Key, r.UserID)
 	}
-	t.JTI = r.successor(t.scopes)
+	t.JTI, t.grantType = r.successor(t.scopes), grantRefresh
 	err := s.tables.RefreshToken(ctx, r.JTI, t.row(), t.acceptance)
 	s.mark(Change{ConsumerKey: client.Key, Token: r.JTI}) // after an error too: it may be written
 	switch {
@@ -259,7 +259,7 @@ func (s *Server) exchangeCredentials(ctx context.Context, client *Consumer, x *t
 	if refusal != nil {
 		return s.refuseToken(refusal, client.Key, 0)
 	}
-	t.JTI = newJTI(newFamily())
+	t.JTI, t.grantType = newJTI(newFamily()), grantCredentials
 	t.withoutRefresh = true
 	if err := s.tables.IssueToken(ctx, t.row(), t.acceptance); err != nil {
 		return s.refuseToken(issueRefusal(err), client.Key, t.userID)

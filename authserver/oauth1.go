@@ -299,7 +299,7 @@ func (s *Server) identity(ctx context.Context, r Request, d *validator.Decision,
 		return s.refuse1(r, formatJSON, unavailable(err), c.Key, d.Identity.UserID)
 	}
 	switch {
-	case user == nil:
+	case user == nil, s.cfg.Policy.Release >= 47 && user.Hidden.After(s.now()): // it looks for names that are public
 		return s.refuse1(r, formatJSON, refuse(IdentifyUnknownUser), c.Key, d.Identity.UserID)
 	case c.Secret == "": // anybody could authenticate a statement with what is derived from it
 		return s.refuse1(r, formatJSON, refuse(AppWithoutKey), c.Key, user.CentralID)

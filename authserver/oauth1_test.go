@@ -224,16 +224,6 @@ func TestAuthorize1Refusals(t *testing.T) {
 	}
 }
 
-// From MediaWiki 1.41 on an app of the other version has a code of its own.
-func TestOtherVersionByRelease(t *testing.T) {
-	for release, want := range map[validator.Release]Reason{40: AppNotUsable, 41: AppOfOtherVersion} {
-		s := newScene1(t, func(c *Config) { c.Policy.Release = release })
-		token, _ := pair(t, s.sign(t, Initiate, "", callback(outOfBand)))
-		s.tables.consumers[3].Version = 2
-		wantReason(t, s.send(t, Authorize, "Alice", "oauth_token="+token, nil, nil), want)
-	}
-}
-
 func TestCancel(t *testing.T) {
 	s := newScene1(t)
 	token, _ := pair(t, s.sign(t, Initiate, "", callback(outOfBand)))

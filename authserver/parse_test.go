@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 func TestSeal(t *testing.T) {
@@ -138,16 +136,6 @@ func TestMicroseconds(t *testing.T) {
 	for nano, want := range map[int]rawJSON{123456789: "7.123456", 100_000_000: "7.1", 0: "7.000001", 999: "7.000001"} {
 		if got := microseconds(time.Unix(7, int64(nano))); got != want {
 			t.Errorf("%d ns: %s, want %s", nano, got, want)
-		}
-	}
-}
-
-// The access token names its user as the release does.
-func TestSubjectByRelease(t *testing.T) {
-	for release, want := range map[validator.Release]string{45: "7", 46: "mw:local:enwiki:7"} {
-		p := validator.Policy{Wiki: "enwiki", Release: release}
-		if got := p.IssuedSubject(7); got != want {
-			t.Errorf("release %v: %q, want %q", release, got, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/base64"
@@ -104,6 +105,30 @@ func TestStatusOfPages(t *testing.T) {
 		wantReason(t, a, tt.want)
 		if a.Status != tt.status {
 			t.Errorf("%s: status %d, want %d", tt.want, a.Status, tt.status)
+		}
+	}
+}
+
+// A block of a part of the wiki keeps a user out up to 1.41: then the tables tell
+// it. From 1.42 on they do not, and block_disables_login may overlook it before.
+func TestPartialBlock(t *testing.T) {
+	for _, tt := range []struct {
+		user        validator.User
+		on, onlyAll bool
+		want        Reason
+	}{
+		{validator.User{PartlyBlocked: validator.Never}, true, false, VisitorMayNotLogIn},
+		{validator.User{PartlyBlocked: validator.Never}, true, true, NoReason},
+		{validator.User{PartlyBlocked: validator.Never}, false, false, NoReason},
+		{validator.User{Blocked: validator.Never}, true, true, VisitorMayNotLogIn},
+		{validator.User{}, true, false, NoReason},
+	} {
+		s := newScene(t, func(c *Config) { c.Policy.BlockDisablesLogin, c.Policy.OnlySitewideBlocks = tt.on, tt.onlyAll })
+		i := slices.IndexFunc(s.tables.users, func(u *User) bool { return u.Name == "Alice" })
+		s.tables.users[i].PartlyBlocked, s.tables.users[i].Blocked = tt.user.PartlyBlocked, tt.user.Blocked
+		a := s.send(t, Authorize2, "Alice", wantCode+confidential, nil, nil)
+		if got := cmp.Or(a.Event.Reason, NoReason.String()); got != tt.want.String() {
+			t.Errorf("%+v: %s, want %s", tt, got, tt.want)
 		}
 	}
 }

@@ -21,6 +21,8 @@ func (s *Server) resource(ctx context.Context, r Request) Answer {
 		return s.refuseResource(r, refuse(TokenMalformed), &d) // whatever stands there is no bearer token
 	case d.Protocol != validator.OAuth2:
 		return s.refuseResource(r, refuse(TokenMissing), &d)
+	case d.Verdict != validator.Allow && s.cfg.Policy.Release >= 44:
+		return s.refuseSession(r, &d)
 	case d.Verdict != validator.Allow:
 		return s.refuseResource(r, resourceRefusal(d.Reason), &d)
 	}
@@ -84,6 +86,15 @@ func resourceRefusal(r validator.Reason) *Refusal {
 	default:
 		return refuse(TokenRevoked)
 	}
+}
+
+// refuseSession answers a bearer token that is not good as MediaWiki's REST API does
+// from 1.44 on, before the resource itself looks at it.
+func (s *Server) refuseSession(r Request, d *validator.Decision) Answer {
+	key, message := d.RESTError(s.cfg.Policy.Wiki, s.now())
+	a := restAnswer(http.StatusForbidden, key, message)
+	a.Event = resourceRefusal(d.Reason).event(r.Endpoint, d.Consumer, d.Identity.UserID)
+	return a
 }
 
 func (s *Server) refuseResource(r Request, refusal *Refusal, d *validator.Decision) Answer {

@@ -83,13 +83,14 @@ var quotedString = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // restError is the body of an error of MediaWiki's REST router.
 type restError struct {
+	Key        string            `json:"errorKey,omitempty"`
 	Messages   map[string]string `json:"messageTranslations"`
 	HTTPCode   int               `json:"httpCode"`
 	HTTPReason string            `json:"httpReason"`
 }
 
-func restAnswer(status int, message string) Answer {
-	return jsonAnswer(status, restError{map[string]string{"en": message}, status, http.StatusText(status)})
+func restAnswer(status int, key, message string) Answer {
+	return jsonAnswer(status, restError{key, map[string]string{"en": message}, status, http.StatusText(status)})
 }
 
 // methodNotAllowed answers a method that a path does not take, as MediaWiki's
@@ -99,7 +100,7 @@ func methodNotAllowed(method string, allowed ...string) Answer {
 	if len(allowed) > 1 {
 		message = "The request method (" + method + ") was not one of the allowed methods for this path (" + strings.Join(allowed, ", ") + ")"
 	}
-	a := restAnswer(http.StatusMethodNotAllowed, message)
+	a := restAnswer(http.StatusMethodNotAllowed, "", message)
 	a.Headers.Set("Allow", strings.Join(allowed, ", "))
 	a.Event.Reason = "method_not_allowed"
 	return a
@@ -108,7 +109,7 @@ func methodNotAllowed(method string, allowed ...string) Answer {
 // NotFound answers a path of the REST API that does not exist, as MediaWiki's
 // router does.
 func NotFound(path string) Answer {
-	a := restAnswer(http.StatusNotFound, "The requested relative path ("+path+") did not match any known handler")
+	a := restAnswer(http.StatusNotFound, "", "The requested relative path ("+path+") did not match any known handler")
 	a.Event.Reason = "not_found"
 	return a
 }
@@ -116,7 +117,7 @@ func NotFound(path string) Answer {
 // Unable answers a request whose server cannot be asked, such as one that comes
 // while the process ends.
 func Unable(err error) Answer {
-	a := restAnswer(http.StatusServiceUnavailable, unavailableText)
+	a := restAnswer(http.StatusServiceUnavailable, "", unavailableText)
 	a.Headers.Set("Retry-After", "1")
 	a.Event = unavailable(err).event(NoEndpoint, "", 0)
 	return a

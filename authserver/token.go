@@ -20,6 +20,7 @@ type issuedToken struct {
 	subject    string
 	scopes     []string
 	JTI        string
+	grantType  string
 
 	issued, expires time.Time
 	withoutRefresh  bool
@@ -134,7 +135,8 @@ func (s *Server) userMayLogIn(ctx context.Context, userID uint64) *Refusal {
 }
 
 func (s *Server) mayLogIn(u *User) bool {
-	return u != nil && u.Attached && u.Local && !u.Locked && s.cfg.Policy.LoginBlock(&u.User, s.now()) == validator.OK
+	p := &s.cfg.Policy
+	return u != nil && p.Finds(&u.User, s.now()) && !u.Locked && p.LoginBlock(&u.User, s.now()) == validator.OK
 }
 
 // usable reports whether a user may use an app here. User 0 is the app itself.
@@ -154,7 +156,7 @@ type tokenResponse struct {
 func (s *Server) tokenAnswer(t *issuedToken, kind EventKind) Answer {
 	out := tokenResponse{TokenType: "Bearer", ExpiresIn: t.expires.Unix() - s.now().Unix()}
 	var err error
-	if out.AccessToken, err = signRS256(s.cfg.PrivateKey, t.claims(s.cfg.Issuer)); err != nil {
+	if out.AccessToken, err = signRS256(s.cfg.PrivateKey, t.claims(s.cfg.Issuer, s.cfg.Policy.Release)); err != nil {
 		return s.refuseToken(unavailable(err), t.client.Key, t.userID)
 	}
 	if !t.withoutRefresh {
@@ -173,18 +175,23 @@ func (s *Server) tokenAnswer(t *issuedToken, kind EventKind) Answer {
 }
 
 // claims are the claims of an access token, in MediaWiki's order and types.
-func (t *issuedToken) claims(issuer string) []claim {
+func (t *issuedToken) claims(issuer string, release validator.Release) []claim {
 	issued := microseconds(t.issued)
-	return []claim{
+	out := []claim{
 		{"aud", t.client.Key},
 		{"jti", t.JTI},
 		{"iat", issued},
 		{"nbf", issued},
 		{"exp", microseconds(t.expires)},
 		{"sub", t.subject},
-		{"iss", issuer},
-		{"scopes", t.scopes},
 	}
+	if release >= 36 {
+		out = append(out, claim{"iss", issuer})
+	}
+	if release >= 47 && !t.client.OwnerOnly {
+		out = append(out, claim{"grant_type", t.grantType})
+	}
+	return append(out, claim{"scopes", t.scopes})
 }
 
 // ends returns the end of a life time.

@@ -37,6 +37,21 @@ func (p *Policy) IssuedSubject(userID uint64) string {
 // own.
 func (p *Policy) CentralIDs() bool { return p.SharedUserIDs || p.Users == CentralAuth }
 
+// Finds reports whether a central id leads to the user here: they must have that id
+// and be a user of this wiki. From 1.47 on only the name must be theirs here. Up to
+// 1.42 a hidden name is not found by a central id.
+func (p *Policy) Finds(u *User, now time.Time) bool {
+	hides := p.CentralIDs() && p.Release < 43
+	return u.Attached && (u.Local || p.Release >= 47) && (!hides || !u.Hidden.After(now))
+}
+
+// RESTError returns the key and the text of the error that rest.php answers a
+// refused credential with, from MediaWiki 1.44 on.
+func (d *Decision) RESTError(wiki string, now time.Time) (key, message string) {
+	e := d.mediaWikiError(wiki, now)
+	return e.Code, e.Info
+}
+
 // LoginBlock returns the reason why a block keeps a user from logging in, or OK.
 func (p *Policy) LoginBlock(u *User, now time.Time) Reason {
 	switch {

@@ -309,18 +309,15 @@ func covers(in *ruleInput, wiki string, otherwise Reason) Reason {
 // exists, so that the request has no user then. Up to 1.42 a hidden name is not
 // found by a central id.
 func userExists(in *ruleInput) Reason {
-	a, u, release := in.facts.Acceptance, in.user, in.policy.Release
-	centralIDs := in.policy.CentralIDs()
+	a, u := in.facts.Acceptance, in.user
 	switch {
 	case a == nil: // the client itself
 		return OK
 	case a.UserID == 0:
 		return UnknownUser
-	case u == nil && !centralIDs && release < 46:
+	case u == nil && !in.policy.CentralIDs() && in.policy.Release < 46:
 		return OK
-	case u == nil || !u.Attached || !u.Local && release < 47:
-		return UnknownUser
-	case centralIDs && release < 43 && u.Hidden.After(in.now):
+	case u == nil || !in.policy.Finds(u, in.now):
 		return UnknownUser
 	}
 	return OK

@@ -216,6 +216,17 @@ func TestWriterPools(t *testing.T) {
 	}
 }
 
+// From 1.47 on MediaWiki has no setting that lets public clients go without a
+// challenge.
+func TestPKCEByRelease(t *testing.T) {
+	for release, want := range map[string]string{"1.46": "", "1.47": "require_pkce off: MediaWiki 1.47 always asks"} {
+		_, err := settled(t, func(h *Handler) { h.MediaWiki, h.RequirePKCE = release, off }).resolve()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", release, err, want)
+		}
+	}
+}
+
 // Provision and Cleanup leave nothing behind.
 func TestProvision(t *testing.T) {
 	count := func() (n int) {

@@ -156,6 +156,9 @@ func (r resolver) issuing(h *Handler, s *settings, c authserver.Config, w *confi
 	c.Issuer = r.issuer(h.Issuer, s, &w.Policy)
 	c.Lifetimes = r.lifetimes(h.Lifetimes, w.Policy.Release)
 	c.Grants = r.grants(h.Grants, w.Policy.Release)
+	if c.RequirePKCE == authserver.PKCEOff && w.Policy.Release >= 47 {
+		r.once(errors.New("require_pkce off: MediaWiki 1.47 always asks public clients for a code challenge"))
+	}
 	if h.LoopbackPort == "" {
 		c.LoopbackPort = w.Policy.Release >= 46
 	} else {
