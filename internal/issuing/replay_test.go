@@ -83,8 +83,8 @@ func TestIssuing(t *testing.T) {
 	}
 }
 
-// compare replays the cases of a file at one kind of endpoints, and returns how many of them each row
-// excuses.
+// compare replays the cases of a file at one kind of endpoints, and returns how
+// many of them each row excuses.
 func (s site) compare(t *testing.T, f fixtures, endpoints, file string, slow bool) map[string]int {
 	t.Helper()
 	var all []recorded
