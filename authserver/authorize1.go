@@ -13,12 +13,15 @@ func (s *Server) authorize1(ctx context.Context, r Request) Answer {
 	if s.cfg.ReadOnly {
 		return s.refusePage(r, refuse(ReadOnly), "", 0)
 	}
+	if refusal := variablesOf(r).checkVersion(); refusal != nil {
+		return s.refusePage(r, refusal, "", 0)
+	}
 	p, refusal := s.pageParams(r)
 	if refusal != nil {
 		return s.refusePage(r, refusal, "", 0)
 	}
-	token := cmp.Or(p["oauth_token"], p["requestToken"])
-	key := cmp.Or(p["oauth_consumer_key"], p["consumerKey"])
+	token := cmp.Or(p["requestToken"], p["oauth_token"])
+	key := cmp.Or(p["consumerKey"], p["oauth_consumer_key"])
 	fields := []Field{{"oauth_token", token}}
 	if key != "" {
 		fields = append(fields, Field{"oauth_consumer_key", key})
@@ -151,6 +154,9 @@ func (s *Server) cancelled(ctx context.Context, r Request, c *consentRequest) An
 
 // verified answers /verified: the verifier, for the user to copy.
 func (s *Server) verified(r Request) Answer {
+	if refusal := variablesOf(r).checkVersion(); refusal != nil {
+		return s.refusePage(r, refusal, "", 0)
+	}
 	p, refusal := s.pageParams(r)
 	if refusal != nil {
 		return s.refusePage(r, refusal, "", 0)
@@ -168,23 +174,29 @@ func (s *Server) verified(r Request) Answer {
 // unknownPage answers a page of the handshake that does not exist: as a page,
 // unless another format is asked for. An app that the query names is told.
 func (s *Server) unknownPage(ctx context.Context, r Request) Answer {
-	p, refusal := paramsOf(r.HTTP.URL.RawQuery)
-	if refusal != nil {
-		return s.refusePage(r, refusal, "", 0)
+	sent := variablesOf(r)
+	key, _ := sent.get("oauth_consumer_key")
+	return s.refuse1(r, sent.format(formatHTML), s.unknownAction(ctx, key), key, 0)
+}
+
+func (s *Server) unknownAction(ctx context.Context, key string) *Refusal {
+	if key == "" {
+		return refuse(UnknownAction)
 	}
-	format, sent := p.get("format")
-	if !sent {
-		format = formatHTML
+	c, err := s.claimedApp(ctx, key, false)
+	switch {
+	case err != nil:
+		return unavailable(err)
+	case c == nil || c.Broken || c.Deleted:
+		return refuse(UnknownAction)
 	}
-	refusal = refuse(UnknownAction)
-	key := p["oauth_consumer_key"]
-	if key != "" {
-		switch c, err := s.claimedApp(ctx, key, false); {
-		case err != nil:
-			refusal = unavailable(err)
-		case c != nil && !c.Broken && !c.Deleted:
-			refusal = &Refusal{Reason: UnknownActionOfApp, App: c}
-		}
+	app, err := s.pageApp(ctx, c)
+	if err != nil {
+		return unavailable(err)
 	}
-	return s.refuse1(r, format, refusal, key, 0)
+	contact := "contact"
+	if app.Owner != "" && s.cfg.IndexURL != "" {
+		contact = "[" + s.talkPage(app.Owner) + " contact]"
+	}
+	return &Refusal{Reason: UnknownActionOfApp, App: c, Detail: contact}
 }

@@ -19,12 +19,9 @@ func redirectable(callback string) bool {
 		return false
 	}
 	authority, path := "", rest
-	if after, ok := strings.CutPrefix(rest, "//"); ok {
-		end := strings.IndexAny(after, `/?#\`)
-		if end < 0 {
-			end = len(after)
-		}
-		authority, path = after[:end], after[end:]
+	if strings.HasPrefix(rest, "//") {
+		end := authorityEnd(rest)
+		authority, path = rest[2:end], rest[end:]
 	} else if isWebScheme(scheme) {
 		return false
 	}
@@ -59,10 +56,14 @@ func hasDotSegments(path string) bool {
 	})
 }
 
-// location returns what stands in a Location header: the scheme in lower case, and
-// each byte that a URL may not hold percent-encoded.
+// location returns what stands in a Location header: the scheme in lower case, the
+// port without leading zeros, and each byte that a URL may not hold
+// percent-encoded.
 func location(callback string) string {
 	scheme, rest, _ := strings.Cut(callback, ":")
+	if isWebScheme(scheme) {
+		rest = plainPort(rest)
+	}
 	var out strings.Builder
 	out.WriteString(strings.ToLower(scheme))
 	out.WriteByte(':')
@@ -75,6 +76,31 @@ func location(callback string) string {
 		}
 	}
 	return out.String()
+}
+
+// plainPort writes the port in what follows "http:" as a number. A port of no digits
+// is none (RFC 3986 section 3.2.3).
+func plainPort(rest string) string {
+	end := authorityEnd(rest)
+	authority, behind := rest[:end], rest[end:]
+	colon := strings.LastIndexByte(authority, ':')
+	if colon < 0 || colon < strings.LastIndexByte(authority, ']') {
+		return rest
+	}
+	host, port := authority[:colon], authority[colon+1:]
+	if port == "" {
+		return host + behind
+	}
+	return host + ":" + strings.TrimLeft(port[:len(port)-1], "0") + port[len(port)-1:] + behind
+}
+
+// authorityEnd returns where the authority ends in what follows a scheme and ":".
+func authorityEnd(rest string) int {
+	slashes := len(rest) - len(strings.TrimPrefix(rest, "//"))
+	if end := strings.IndexAny(rest[slashes:], `/?#\`); end >= 0 {
+		return slashes + end
+	}
+	return len(rest)
 }
 
 // addParams appends parameters to a callback, in front of its fragment or behind

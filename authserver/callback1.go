@@ -60,13 +60,22 @@ func parseCallback(text string, anyScheme bool) (u callbackURL, ok bool) {
 	}
 	u.host = authority
 	if colon := strings.LastIndexByte(authority, ':'); colon > strings.LastIndexByte(authority, ']') {
-		port, err := strconv.ParseUint(authority[colon+1:], 10, 16)
-		if err != nil || port == 0 {
+		var ok bool
+		if u.port, ok = parsePort(authority[colon+1:]); !ok {
 			return u, false
 		}
-		u.host, u.port = authority[:colon], int(port)
+		u.host = authority[:colon]
 	}
 	return u, u.host != ""
+}
+
+// parsePort reads a port of up to five digits. One of no digits is none.
+func parsePort(text string) (port int, ok bool) {
+	if text == "" {
+		return 0, true
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	return int(n), err == nil && n > 0 && len(text) <= 5
 }
 
 // extends reports whether a callback is the registered one or begins with it. With

@@ -137,15 +137,15 @@ func (m *Memory) sweep() {
 	}
 }
 
-// find returns a token that has not ended and was not exchanged. The caller holds
-// mu.
+// find returns a token that has not ended. One that was exchanged is returned with
+// the error that says so. The caller holds mu.
 func (m *Memory) find(key string) (*memoryToken, error) {
 	m.sweep()
 	switch t := m.tokens[key]; {
 	case t == nil || !m.now().Before(t.Expires):
 		return nil, ErrNoRequestToken
 	case t.spent:
-		return nil, ErrRequestTokenUsed
+		return t, ErrRequestTokenUsed
 	default:
 		return t, nil
 	}
@@ -156,10 +156,10 @@ func (m *Memory) RequestToken(_ context.Context, key string) (RequestToken, erro
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t, err := m.find(key)
-	if err != nil {
+	if t == nil {
 		return RequestToken{}, err
 	}
-	return t.RequestToken, nil
+	return t.RequestToken, err
 }
 
 // Claim implements [State].

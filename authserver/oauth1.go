@@ -20,16 +20,17 @@ type signedRequest struct {
 // signed it. token is the request token that it must name; at /initiate there is
 // none.
 func (s *Server) readSigned(ctx context.Context, r Request) (*signedRequest, *Refusal) {
-	q := &signedRequest{format: formatOf(r)}
+	sent := variablesOf(r)
+	q := &signedRequest{format: sent.format(formatRaw)}
+	if refusal := sent.checkVersion(); refusal != nil {
+		return q, refusal
+	}
 	r.Sent.Handshake = true
 	signed, reason := validator.ReadSigned(ctx, s.cfg.Policy, r.Sent)
 	if reason != validator.OK {
 		return q, protocolRefusal(reason, "")
 	}
 	q.SignedRequest = signed
-	if format, sent := signed.Param("format"); sent {
-		q.format = format
-	}
 	if reason := signed.CheckVersion(); reason != validator.OK {
 		return q, protocolRefusal(reason, signed.Version())
 	}
@@ -98,7 +99,7 @@ func (s *Server) prove(ctx context.Context, q *signedRequest, tokenSecret string
 // initiate answers /initiate: a request token (RFC 5849 section 2.1).
 func (s *Server) initiate(ctx context.Context, r Request) Answer {
 	if s.cfg.ReadOnly {
-		return s.refuse1(r, formatOf(r), refuse(ReadOnly), "", 0)
+		return s.refuse1(r, variablesOf(r).format(formatRaw), refuse(ReadOnly), "", 0)
 	}
 	q, refusal := s.readSigned(ctx, r)
 	if refusal == nil {
@@ -129,10 +130,10 @@ func (s *Server) initiate(ctx context.Context, r Request) Answer {
 // section 2.3).
 func (s *Server) exchange1(ctx context.Context, r Request) Answer {
 	if s.cfg.ReadOnly {
-		return s.refuse1(r, formatOf(r), refuse(ReadOnly), "", 0)
+		return s.refuse1(r, variablesOf(r).format(formatRaw), refuse(ReadOnly), "", 0)
 	}
 	q, refusal := s.readSigned(ctx, r)
-	if to := s.secureTransfer(r); to != "" && !q.rsa() {
+	if to := s.secureTransfer(r); to != "" && !q.rsa() && !refusal.is(UnsupportedVersion) {
 		return Answer{Status: http.StatusFound, Location: to, Headers: noStore(), Event: Event{Kind: Shown, Endpoint: r.Endpoint}}
 	}
 	if refusal != nil {
@@ -165,7 +166,9 @@ const unusedSecret = "__unused__"
 func (s *Server) requestToken(ctx context.Context, key string, consumer *Consumer) (RequestToken, *Refusal) {
 	t, err := s.state.RequestToken(ctx, key)
 	switch {
-	case errors.Is(err, ErrNoRequestToken), err == nil && t.ConsumerKey != consumer.Key:
+	case errors.Is(err, ErrNoRequestToken):
+		return t, refuse(RequestTokenNotFound)
+	case (err == nil || errors.Is(err, ErrRequestTokenUsed)) && t.ConsumerKey != consumer.Key:
 		return t, refuse(RequestTokenNotFound)
 	case errors.Is(err, ErrRequestTokenUsed):
 		return t, refuse(RequestTokenUsed)
@@ -268,6 +271,10 @@ func protocolRefusal(r validator.Reason, detail string) *Refusal {
 
 // identify answers /identify: a statement about the user, for the app.
 func (s *Server) identify(ctx context.Context, r Request) Answer {
+	sent := variablesOf(r)
+	if refusal := sent.checkVersion(); refusal != nil {
+		return s.refuse1(r, sent.format(formatRaw), refusal, "", 0)
+	}
 	r.Sent.Handshake = true
 	signed, reason := validator.ReadSigned(ctx, s.cfg.Policy, r.Sent)
 	if reason != validator.OK {
@@ -285,7 +292,7 @@ func (s *Server) identify(ctx context.Context, r Request) Answer {
 		}
 	}
 	if d.Verdict != validator.Allow || consumer == nil {
-		refusal := identifyRefusal(d.Reason, signed, consumer)
+		refusal := identifyRefusal(d.Reason, s.cfg.Policy.Wiki, signed, consumer)
 		refusal.Now = s.now()
 		return s.refuse1(r, formatJSON, refusal, d.Consumer, 0)
 	}
@@ -344,7 +351,7 @@ func (s *Server) acceptedGrants(ctx context.Context, user *User, c *Consumer, gr
 }
 
 // identifyRefusal puts a reason of the verification into MediaWiki's words.
-func identifyRefusal(r validator.Reason, signed *validator.SignedRequest, c *Consumer) *Refusal {
+func identifyRefusal(r validator.Reason, wiki string, signed *validator.SignedRequest, c *Consumer) *Refusal {
 	switch r {
 	case validator.UnknownToken, validator.MissingToken:
 		return refuse(AccessTokenNotFound)
@@ -355,7 +362,7 @@ func identifyRefusal(r validator.Reason, signed *validator.SignedRequest, c *Con
 	case validator.UnknownUser:
 		return refuse(IdentifyUnknownUser)
 	case validator.WrongWiki, validator.ConsumerWrongWiki:
-		return refuse(IdentifyWrongWiki)
+		return &Refusal{Reason: IdentifyWrongWiki, Detail: wiki}
 	case validator.AddressNotAllowed, validator.AddressUntrusted:
 		return refuse(WrongAddress)
 	case validator.NonceUsed:

@@ -2,9 +2,11 @@ package authserver
 
 import (
 	"cmp"
+	"context"
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -88,6 +90,95 @@ func TestUnknownPage(t *testing.T) {
 	}
 }
 
+// Where the wiki's pages are known, the owner's talk page is linked as MediaWiki
+// links it.
+func TestContactOfUnknownPage(t *testing.T) {
+	s := newScene1(t, func(c *Config) { c.IndexURL = "https://wiki.example/w/index.php" })
+	for name, want := range map[string]string{
+		"Owner":         "[https://wiki.example/w/index.php?title=User_talk:Owner contact]",
+		"Zoë Ü/b:(c) &": "[https://wiki.example/w/index.php?title=User_talk:Zo%C3%AB_%C3%9C/b:(c)_%26 contact]",
+	} {
+		for _, u := range s.tables.users {
+			if u.CentralID == 1 {
+				u.Name = name
+			}
+		}
+		a := s.send(t, UnknownPage, "", "format=json&oauth_consumer_key="+signedApp, nil, nil)
+		var answer struct{ Message string }
+		if err := json.Unmarshal(a.Body, &answer); err != nil || !strings.Contains(answer.Message, "You'll need to "+want+" the application author") {
+			t.Errorf("%v: %s", err, a.Body)
+		}
+	}
+}
+
+type allowsNobody struct{}
+
+func (allowsNobody) Verify(context.Context, validator.Request) (d validator.Decision) { return d }
+
+// The pages of the handshake read oauth_version in query or form as an integer,
+// before the protocol reads it as a text. The form comes before the query, and the
+// Authorization line does not count.
+func TestVersionOfPages(t *testing.T) {
+	s := newScene1(t)
+	s.verifier = allowsNobody{}
+	for text, want := range map[string]string{"2": "2", "2.0": "2", "abc": "0", "": "0", "0": "0", " 3x": "3", "-1": "-1", "1.9": "", "1": "", "01": ""} {
+		for _, place := range []string{"query", "form"} {
+			for _, e := range []Endpoint{Initiate, Authorize, Authenticate, Verified, TokenExchange, Identify} {
+				query, form := "format=json", url.Values(nil)
+				if place == "query" {
+					query += "&oauth_version=" + url.QueryEscape(text)
+				} else {
+					query += "&oauth_version=1"
+					form = url.Values{"oauth_version": {text}}
+				}
+				a := s.send(t, e, "Alice", query, form, nil)
+				if refused := a.Event.Reason == UnsupportedVersion.String(); refused != (want != "") {
+					t.Errorf("%q in the %s of %v: reason %q", text, place, e, a.Event.Reason)
+				} else if refused && a.Page == nil && !strings.Contains(string(a.Body), "not allowed for OAuth version "+want+`"`) {
+					t.Errorf("%q: %s", text, a.Body)
+				}
+			}
+		}
+	}
+	header := http.Header{"Authorization": {`OAuth oauth_version="2.0"`}}
+	wantReason(t, s.send(t, Initiate, "", "", nil, header), ProtocolError)
+	wantReason(t, s.send(t, Initiate, "", "oauth_version[]=2", nil, nil), ProtocolError)
+}
+
+// With block_disables_login, a block from a part of the wiki disables it too up to
+// MediaWiki 1.41.
+func TestBlocksThatDisableLogin(t *testing.T) {
+	for _, tt := range []struct {
+		disables, onlySitewide bool
+		user                   validator.User
+		want                   bool
+	}{
+		{true, false, validator.User{PartlyBlocked: validator.Never}, false},
+		{true, true, validator.User{PartlyBlocked: validator.Never}, true},
+		{true, true, validator.User{Blocked: validator.Never}, false},
+		{false, false, validator.User{PartlyBlocked: validator.Never, Blocked: validator.Never}, true},
+	} {
+		s := newScene(t, func(c *Config) {
+			c.Policy.BlockDisablesLogin, c.Policy.OnlySitewideBlocks = tt.disables, tt.onlySitewide
+		})
+		u := &User{User: tt.user}
+		u.Local, u.Attached = true, true
+		if got := s.mayLogIn(u); got != tt.want {
+			t.Errorf("%+v: %t", tt, got)
+		}
+	}
+}
+
+// A refusal that MediaWiki does not have is told to an app by a word of OAuth 2.
+func TestKeysOfRefusals(t *testing.T) {
+	for _, r := range Reasons() {
+		refusal := &Refusal{Reason: r, App: new(Consumer)}
+		if key, message, _ := refusal.mediaWiki(); r != NoReason && (key == "" || message == "" && r != ServiceUnavailable) {
+			t.Errorf("%v: key %q, message %q", r, key, message)
+		}
+	}
+}
+
 // A page for a person asks to sign in with 401 alone.
 func TestStatusOfPages(t *testing.T) {
 	s := newScene(t)
@@ -152,7 +243,7 @@ func TestPartialBlockIsTold(t *testing.T) {
 		}
 	}
 	for _, r := range []validator.Reason{validator.UserBlocked, validator.UserPartiallyBlocked, validator.UserLocked} {
-		if got := identifyRefusal(r, nil, nil).Reason; got != IdentifyBlockedUser {
+		if got := identifyRefusal(r, "enwiki", nil, nil).Reason; got != IdentifyBlockedUser {
 			t.Errorf("%v is told as %v", r, got)
 		}
 	}

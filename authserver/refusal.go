@@ -27,6 +27,9 @@ type Refusal struct {
 	Err error
 }
 
+// is reports whether there is a refusal, and for this reason.
+func (r *Refusal) is(reason Reason) bool { return r != nil && r.Reason == reason }
+
 // refuse returns a refusal without details.
 func refuse(r Reason) *Refusal { return &Refusal{Reason: r} }
 
@@ -101,6 +104,7 @@ const (
 	IdentifyBlockedUser
 	IdentifyUnknownUser
 	IdentifyWrongWiki
+	UnsupportedVersion
 	VerifierMissing
 	UnknownAction
 	UnknownActionOfApp
@@ -125,7 +129,7 @@ type row struct {
 	// hint may hold one verb for Refusal.Detail.
 	hint string
 	// key is MediaWiki's message key, and e its code E001 to E012. In the text of
-	// such a message, $app and $key stand for the app.
+	// such a message, $app and $key stand for the app, and $detail for the detail.
 	key string
 	e   eCode
 }
@@ -226,14 +230,16 @@ var catalogue = [numReasons]row{
 	IdentifyUnknownUser: of1("user_unknown", "mwoauth-invalid-authorization-invalid-user",
 		"The authorization headers in your request are for a user that does not exist here", eCode{}),
 	IdentifyWrongWiki: of1("wrong_wiki", "mwoauth-invalid-authorization-wrong-wiki",
-		"The authorization headers in your request are not valid for this wiki", eCode{}),
+		"The authorization headers in your request are not valid for $detail", eCode{}),
+	UnsupportedVersion: of1("unsupported_version", "mwoauth-oauth-unsupported-version",
+		"This endpoint is not allowed for OAuth version $detail", eCode{}),
 
 	VerifierMissing: of1("verifier_missing", "mwoauth-bad-request-missing-params", wentWrongText+" "+contactText,
 		eCode{"Missing parameters", "E001"}),
 	UnknownAction: of1("unknown_action", "mwoauth-bad-request-invalid-action",
 		"Sorry, something went wrong, you'll need to contact the application author for help with this.", eCode{"Unknown URL", "E002"}),
 	UnknownActionOfApp: of1("unknown_action_of_app", "mwoauth-bad-request-invalid-action-contact",
-		`Sorry, something went wrong. You'll need to contact the author of "$app" for help with this.`, eCode{"Unknown URL", "E003"}),
+		"Sorry, something went wrong. You'll need to $detail the application author for help with this.", eCode{"Unknown URL", "E003"}),
 	RequestTokenNotFound: of1("request_token_not_found", "mwoauthdatastore-request-token-not-found",
 		wentWrongText+"\nGo back and try to connect your account again, or contact the application author.", eCode{"OAuth token not found", "E004"}),
 	AppNotUsable: of1("app_not_usable", "mwoauthserver-bad-consumer",

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,15 +15,6 @@ const (
 	formatJSON = "json"
 	formatHTML = "html"
 )
-
-// formatOf returns the format that the query of a request asks for.
-func formatOf(r Request) string {
-	p, err := parseParams(r.HTTP.URL.RawQuery)
-	if format, sent := p.get("format"); err == nil && sent {
-		return format
-	}
-	return formatRaw
-}
 
 // noCache1 are the header fields of MediaWiki's OAuth 1.0a answers.
 func noCache1() http.Header {
@@ -115,7 +107,7 @@ func (r *Refusal) mediaWiki() (key, message string, code eCode) {
 	if r.Reason == ProtocolError {
 		return "mwoauth-oauth-exception", "An error occurred in the OAuth protocol: " + r.protocolText(), eCode{}
 	}
-	key, message = row.key, row.text
+	key, message = cmp.Or(row.key, row.code), strings.ReplaceAll(row.text, "$detail", r.Detail)
 	if r.App != nil {
 		name := r.App.Name
 		if r.App.Deleted {

@@ -22,6 +22,8 @@ type Config struct {
 	// Policy is that of the verification on the same site: wiki, release, rules,
 	// site key, base URL, window of timestamps, limit of forms.
 	Policy validator.Policy
+	// IndexURL is the wiki's index.php, for links to its pages. Empty: there are none.
+	IndexURL string
 	// Issuer is the iss of tokens and statements, without a slash at its end.
 	Issuer string
 	// OAuth1 and OAuth2 are the protocols that are served.

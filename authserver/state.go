@@ -31,8 +31,8 @@ var (
 type State interface {
 	// Create keeps a new request token.
 	Create(ctx context.Context, t RequestToken) error
-	// RequestToken returns a token that has not expired. One that was exchanged
-	// is ErrRequestTokenUsed.
+	// RequestToken returns a token that has not expired. With one that was
+	// exchanged comes ErrRequestTokenUsed.
 	RequestToken(ctx context.Context, key string) (RequestToken, error)
 	// Claim reserves a token for the approval of one user, for a short time, so
 	// that nobody else can approve it. Release ends the reservation.

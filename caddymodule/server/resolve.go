@@ -63,6 +63,9 @@ func (h *Handler) resolve() (settings, error) {
 		c := r.issuing(h, &s, common, w)
 		p := *s.paths
 		p.base = base(&w.Policy, c.Issuer)
+		if p.wiki != nil {
+			c.IndexURL = p.base + p.script + "/index.php"
+		}
 		s.issuing[w.Tables.ID] = c
 		s.responders[w.Tables.ID] = &responder{
 			site: pages.Site{Wiki: hostOf(c.Issuer), Apps: p.address(authserver.Apps, nil)}, paths: &p, login: login,

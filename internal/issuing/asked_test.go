@@ -49,8 +49,8 @@ var appNamed = regexp.MustCompile(`"consumer":"(\w+)"|\{\{c:(\w+)\.`)
 func (a *asked) unusable() bool {
 	return a.before(func(s *step) bool { return disables.MatchString(s.SQL) }) ||
 		slices.ContainsFunc(a.apps(), func(app fixtureConsumer) bool {
-			mine := app.Stage == 0 && a.c.Steps[0].Browser == app.Owner // a proposed app is its owner's
-			return app.Stage != 1 && !mine || app.Deleted != 0 || app.Wiki != "*" && app.Wiki != a.f.Site.Wiki
+			return app.Stage > 1 || app.Stage == 0 && !a.before(func(s *step) bool { return s.Browser == app.Owner }) && a.Browser != app.Owner ||
+				app.Deleted != 0 || app.Wiki != "*" && app.Wiki != a.f.Site.Wiki
 		})
 }
 
@@ -184,14 +184,26 @@ func (s *step) refusesClient() bool {
 }
 
 // approvesTwice reports whether MediaWiki failed at a second approval of a request
-// token.
-func (s *step) approvesTwice() bool {
-	return s.Do == "browse" && strings.Contains(s.text, `"outcome":"page"`) && (s.Press == "accept" || strings.Contains(s.text, "then_as"))
+// token that somebody had approved.
+func (a *asked) approvesTwice() bool {
+	return a.before(func(s *step) bool { return s.Do == "browse" && strings.Contains(s.text, `"outcome":"callback"`) }) &&
+		a.before(func(s *step) bool {
+			return s.Do == "browse" && strings.Contains(s.text, `"outcome":"page"`) && s.Press == "accept"
+		})
 }
 
-// badSignature reports whether a signature was refused. MediaWiki has used up the
-// nonce by then.
-func (s *step) badSignature() bool { return strings.Contains(s.text, "Invalid signature") }
+// approvedBy reports whether a user was sent back to an app.
+func (a *asked) approvedBy(user string) bool {
+	return a.before(func(s *step) bool {
+		return s.Do == "browse" && strings.Contains(s.text, `"outcome":"callback"`) && cmp.Or(s.ThenAs, s.Browser) == user
+	})
+}
+
+// burnsNonce reports whether a signature or its method was refused. MediaWiki has
+// used up the nonce by then.
+func (s *step) burnsNonce() bool {
+	return strings.Contains(s.text, "Invalid signature") || strings.Contains(s.text, "ignature method")
+}
 
 // burned reports whether MediaWiki refuses the step for its nonce.
 func (a *asked) burned() bool {
@@ -204,4 +216,6 @@ func (s *step) withdraws() bool { return strings.Contains(s.SQL, "oauth_accepted
 func (s *step) deletes() bool { return strings.Contains(s.SQL, "DELETE FROM oauth_accepted_consumer") }
 
 // wrongVerifier reports whether a verifier was refused.
-func (s *step) wrongVerifier() bool { return strings.Contains(s.text, "mwoauthdatastore-bad-verifier") }
+func (s *step) wrongVerifier() bool {
+	return strings.Contains(s.text, "mwoauthdatastore-bad-verifier") || strings.Contains(s.text, "The verification code provided was not valid")
+}

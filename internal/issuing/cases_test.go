@@ -24,11 +24,14 @@ type recorded struct {
 
 // step is one step of a case, as far as the rules of differences look at it.
 type step struct {
-	Do, Page, URL, SQL, Press, Body, Browser string
-	RawQuery                                 string `json:"raw_query"`
-	Form, Query, Headers                     [][2]string
-	OAuth                                    map[string]*string
-	Save                                     map[string]string
+	Do, Page, URL, SQL, Press, Body string
+	RawQuery                        string `json:"raw_query"`
+	Form, Query, Headers            [][2]string
+	OAuth                           map[string]*string
+	Save                            map[string]string
+	Tamper                          map[string]*string
+	Browser, User                   string
+	ThenAs                          string `json:"then_as"`
 
 	text string // without blanks between its parts
 }
@@ -69,6 +72,22 @@ func (s *step) form(name string) (values []string) {
 		}
 	}
 	return values
+}
+
+// sent returns a parameter of the step's query or form.
+func (s *step) sent(name string) (value string, sent bool) {
+	if values := s.form(name); len(values) > 0 {
+		return values[0], true
+	}
+	return s.param(name)
+}
+
+// signed returns a parameter of a signed request, wherever it stands.
+func (s *step) signed(name string) (value string, sent bool) {
+	if value := s.OAuth[name]; value != nil {
+		return *value, true
+	}
+	return s.sent(name)
 }
 
 // param returns a parameter of the step's query, however it is written.

@@ -314,7 +314,7 @@ func isRefused(d difference) bool {
 	case "outcome":
 		return strings.HasPrefix(d.got, `{"outcome": "page"`)
 	case "body":
-		return strings.HasPrefix(d.got, `"Error: `)
+		return strings.HasPrefix(d.got, `"Error: `) || d.got == `""` // the error is JSON
 	case "content-type", "www-authenticate", "cache-control", "same":
 		return true
 	default:

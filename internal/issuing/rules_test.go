@@ -1,6 +1,7 @@
 package issuing_test
 
 import (
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"slices"
@@ -35,6 +36,11 @@ func has(texts ...string) func(difference) bool {
 		}
 		return true
 	}
+}
+
+// refused expects that MediaWiki's answer holds a text, and ours is another.
+func refused(text string, is func(difference) bool) func(difference) bool {
+	return func(d difference) bool { return strings.Contains(d.want, text) && is(d) }
 }
 
 func either(is ...func(difference) bool) func(difference) bool {
@@ -151,12 +157,14 @@ var rules = []rule{
 		instead: map[string]func(difference) bool{"status": is("200"), "json": has(`{"token_type": "Bearer"`), "cache-control": has("no-store"), "content-type": is(`"application/json"`)},
 	},
 	{
-		row: "unused-by-refusals", when: func(a *asked) bool { return a.Page != "" && a.before((*step).badSignature) && a.burned() },
-		instead: map[string]func(difference) bool{"json": has(`{"key": "`), "body": either(has("oauth_token="), has(`"{{idt}}"`))},
+		row: "unused-by-refusals", when: func(a *asked) bool { return a.Page != "" && a.before((*step).burnsNonce) && a.burned() },
+		instead: map[string]func(difference) bool{"json": either(has(`{"key": "`), is(`"{{idt}}"`, `"<jwt>"`)), "body": has("oauth_token=")},
 	},
 	{
-		row: "unused-by-refusals", when: func(a *asked) bool { return a.Page == "token" && a.before((*step).approvesTwice) },
-		instead: map[string]func(difference) bool{"json": has(`{"key": "`), "body": has("oauth_token=")},
+		row: "unused-by-refusals", when: func(a *asked) bool { return a.Page == "token" && a.approvesTwice() },
+		instead: map[string]func(difference) bool{
+			"json": refused("mwoauthdatastore-bad-verifier", has(`{"key": "`)), "body": refused("The verification code provided was not valid", has("oauth_token=")),
+		},
 	},
 	{
 		row: "unused-by-refusals", when: func(a *asked) bool { return a.Page == "token" && a.count((*step).wrongVerifier) >= 10 },
@@ -166,7 +174,7 @@ var rules = []rule{
 		ends: true,
 	},
 	{
-		row: "unused-by-refusals", when: func(a *asked) bool { return a.Do == "rows" && a.before((*step).approvesTwice) },
+		row: "unused-by-refusals", when: func(a *asked) bool { return a.Do == "rows" && a.approvesTwice() && !a.approvedBy(a.User) },
 		instead: map[string]func(difference) bool{"rows": is(`{"rows": []}`)},
 	},
 	{
@@ -179,10 +187,11 @@ var rules = []rule{
 		},
 	},
 	{
-		row: "errors-of-input", when: func(a *asked) bool { return a.Page == "initiate" && a.fields["status"].want == "500" },
+		row: "errors-of-input", when: func(a *asked) bool { return a.Page != "" && a.fields["status"].want == "500" },
 		instead: map[string]func(difference) bool{
-			"status": func(d difference) bool { return d.want == "500" && d.got == "200" },
-			"json":   has(`{"error": "mwoauth-callback-not-oob`), "body": has("Error: oauth_callback must be set"), "content-type": has(`"`), "cache-control": has("no-store"),
+			"status": func(d difference) bool { return d.want == "500" && (d.got == "200" || d.got == "400") },
+			"json":   either(has(`{"error": "mwoauth-callback-not-oob`), has(`{"error": "mwoauth-oauth-exception"`, "Expired timestamp")),
+			"body":   either(has("Error: oauth_callback must be set"), has("Error: ", "Expired timestamp")), "content-type": is(`"application/json"`, `"text/plain"`), "cache-control": has("no-store"),
 		},
 		ends: true,
 	},
@@ -241,8 +250,8 @@ var rules = []rule{
 	{
 		row: "unsafe-callback",
 		when: func(a *asked) bool {
-			callback := a.OAuth["oauth_callback"]
-			return a.Page == "initiate" && callback != nil && unsafeCallback(*callback)
+			callback, sent := a.signed("oauth_callback")
+			return a.Page == "initiate" && sent && unsafeCallback(callback)
 		},
 		instead: map[string]func(difference) bool{
 			"json": has(`{"error": "mwoauth-callback-not-oob-or-prefix"`), "body": has("Error: oauth_callback must be set"),
@@ -252,6 +261,15 @@ var rules = []rule{
 	{
 		row: "unsafe-callback", when: func(a *asked) bool {
 			return (a.handshakePage() || a.authorize2()) && relativeLocation.MatchString(a.fields["outcome"].want)
+		},
+		instead: page, ends: true,
+	},
+	{
+		row: "approval-parameters",
+		when: func(a *asked) bool {
+			_, token := a.Tamper["requestToken"]
+			_, app := a.Tamper["consumerKey"]
+			return a.handshakePage() && (token || app)
 		},
 		instead: page, ends: true,
 	},
@@ -303,20 +321,17 @@ var rules = []rule{
 		instead: refusal2("503", "temporarily_unavailable", "The OAuth database is temporarily locked"), ends: true,
 	},
 	{
-		row:  "version-once",
-		when: func(a *asked) bool { return a.Page != "" },
-		instead: map[string]func(difference) bool{
-			"json": func(d difference) bool {
-				return strings.Contains(d.want, "This endpoint is not allowed for OAuth version") && strings.Contains(d.got, "OAuth version '")
-			},
-			"body": func(d difference) bool {
-				return strings.Contains(d.want, "This endpoint is not allowed for OAuth version") && strings.Contains(d.got, "OAuth version ")
-			},
-		},
+		row:     "read-only",
+		when:    func(a *asked) bool { return a.c.Variant == "readonly" && a.Do == "http" && a.handshakePage() },
+		instead: map[string]func(difference) bool{"status": is("503"), "content-type": is(`"text/html"`), "body": refused("temporarily locked", is(`""`))}, ends: true,
 	},
 	{
-		row: "english-for-apps", when: func(a *asked) bool { _, sent := a.param("uselang"); return sent && a.Page != "" },
-		instead: map[string]func(difference) bool{"json": sameError, "body": has("Error: ")},
+		row: "english-for-apps",
+		when: func(a *asked) bool {
+			language, sent := a.sent("uselang")
+			return sent && language != "en" && (a.Page != "" || strings.Contains(a.URL, "{{oauth1:"))
+		},
+		instead: map[string]func(difference) bool{"json": sameError, "body": refused(`"Error: `, has(`"Error: `))},
 	},
 }
 
@@ -329,7 +344,7 @@ func unsafeCallback(callback string) bool {
 		end = len(rest)
 	}
 	path, _, _ := strings.Cut(rest[end:], "?")
-	path = strings.NewReplacer("%2e", ".", "%2E", ".", `\`, "/").Replace(path) + "/"
+	path = strings.NewReplacer("%2e", ".", "%2E", ".", `\`, "/", "%5c", "/", "%5C", "/").Replace(path) + "/"
 	return strings.Contains(rest[:end], "@") || strings.Contains(path, "/./") || strings.Contains(path, "/../") || strings.Contains(callback, `\`)
 }
 
@@ -345,14 +360,31 @@ func errorWithState(d difference) bool {
 // onlyEscaped expects the same redirect with bytes percent-encoded that MediaWiki
 // sends raw, drops or replaces.
 func onlyEscaped(d difference) bool {
-	plain := func(text string) string {
-		if out, err := url.PathUnescape(strings.ReplaceAll(text, `\"`, `"`)); err == nil {
-			text = out
-		}
-		return strings.NewReplacer("\n", "", "\r", "_", "\t", "_").Replace(text)
+	var want, got string
+	if json.Unmarshal([]byte(d.want), &want) != nil || json.Unmarshal([]byte(d.got), &got) != nil {
+		return false
 	}
-	return plain(d.want) == plain(d.got)
+	return unescaped(want) == unescaped(got)
 }
+
+// unescaped undoes the percent-encoding of bytes that a URL may not hold, and writes
+// controls as MediaWiki does.
+func unescaped(location string) string {
+	location = escapedByte.ReplaceAllStringFunc(location, func(escape string) string {
+		raw, _ := url.PathUnescape(escape)
+		if c := raw[0]; c <= ' ' || c >= 0x7F || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
+			return raw
+		}
+		return escape
+	})
+	location = strings.ReplaceAll(location, "\n", "")
+	return control.ReplaceAllString(location, "_")
+}
+
+var (
+	escapedByte = regexp.MustCompile("%[0-9A-F]{2}")
+	control     = regexp.MustCompile(`[\x00-\x1F\x7F]`)
+)
 
 // sameError expects the same error in other words.
 func sameError(d difference) bool {

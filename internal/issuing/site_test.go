@@ -58,7 +58,7 @@ var lines = map[string]string{
 
 // browserPages matches the pages that a browser opens, and nothing else: an app's own
 // Basic credentials must reach the token endpoint.
-const browserPages = "expression `header({'Authorization': 'Basic *'}) && (path('/oauth/authorize', '/oauth/authenticate', '/oauth/verified', '/oauth2/authorize', '/oauth2/apps', '/w/rest.php/oauth2/authorize', '/wiki/Special:OAuth/authorize') || " +
+const browserPages = "expression `header({'Authorization': 'Basic *'}) && (path('/oauth/authorize', '/oauth/authenticate', '/oauth/verified', '/oauth2/authorize', '/oauth2/apps', '/rest.php/oauth2/authorize', '/wiki/Special:OAuth/authorize') || " +
 	"query({'title': ['Special:OAuth/authorize', 'Special:OAuth/authenticate', 'Special:OAuth/verified']}))`"
 
 // recordedLines are what a replay needs: MediaWiki 1.39 sends no iss, and rows are
@@ -81,9 +81,10 @@ func gateway(db database, f fixtures, keys keyFiles) string {
 `, db.driver, db.reader, f.Site.OAuthSecretKey, keys.public)
 }
 
-// pathsOf are the addresses of a kind of endpoints, as replay.py takes them.
+// pathsOf are the addresses of a kind of endpoints, as replay.py takes them. The
+// recorded wiki had its scripts at the root: some answers hold their addresses.
 var pathsOf = map[string][2]string{
-	"mediawiki": {"{base}/w/index.php?title=Special:OAuth/{page}", "{base}/w/rest.php"},
+	"mediawiki": {"{base}/index.php?title=Special:OAuth/{page}", "{base}/rest.php"},
 	"plain":     {"{base}/oauth/{page}", "{base}"},
 }
 
@@ -173,6 +174,7 @@ http://:%s {
 // directive is oauth_server of a variant at an address.
 func (b *builder) directive(variant, addr string, db database) string {
 	base, release, identity, more := "http://"+addr, "mediawiki 1.39", "name {http.auth.user.id}", recordedLines
+	script := "/"
 	switch variant {
 	case "secure_rel":
 		base = "//" + addr
@@ -181,7 +183,7 @@ func (b *builder) directive(variant, addr string, db database) string {
 	case "mismatch":
 		identity += "\nid {http.request.port}"
 	case "clients":
-		more = ""
+		more, script = "", "/w"
 	}
 	if !strings.Contains(lines[variant], "block_disables_login") {
 		release += "\nblock_disables_login off"
@@ -202,7 +204,9 @@ func (b *builder) directive(variant, addr string, db database) string {
 			private_key %s
 			base_url %s
 			issuer http://%s
-			endpoints mediawiki plain
+			endpoints mediawiki plain {
+				script_path %s
+			}
 			session caddy {
 				%s
 			}
@@ -210,7 +214,7 @@ func (b *builder) directive(variant, addr string, db database) string {
 			%s
 		}
 `, db.driver, db.reader, db.writer, b.f.Site.OAuthSecretKey, b.keys.public, b.keys.private,
-		base, addr, identity, release, more+lines[variant])
+		base, addr, script, identity, release, more+lines[variant])
 }
 
 func startCaddy(t *testing.T, caddyfile string) {
