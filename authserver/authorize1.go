@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // authorize1 answers /authorize and /authenticate: GET shows the consent page,
@@ -179,11 +181,16 @@ func (s *Server) unknownPage(ctx context.Context, r Request) Answer {
 	return s.refuse1(r, sent.format(formatHTML), s.unknownAction(ctx, key), key, 0)
 }
 
+// unknownAction tells who is to be asked. Anybody may ask for it, so that its
+// lookups have few places.
 func (s *Server) unknownAction(ctx context.Context, key string) *Refusal {
 	if key == "" {
 		return refuse(UnknownAction)
 	}
-	c, err := s.claimedApp(ctx, key, false)
+	asker := validator.AskerOf(ctx)
+	asker.Unproven = true
+	ctx = validator.WithAsker(ctx, asker)
+	c, err := s.tables.Consumer(ctx, key)
 	switch {
 	case err != nil:
 		return unavailable(err)
