@@ -68,22 +68,24 @@ func (i *issuer) publicApp(t *testing.T) wikidb.Consumer {
 // Every flow of OAuth 2 goes on after a restart between any two of its steps:
 // nothing that it needs is in the memory of the process.
 func TestIssuingOutlivesARestart(t *testing.T) {
-	outliveRestarts(t, newIssuer(t, "state memory"))
+	i := issuerOf(t, harness.Options{OwnProcess: true}, account{}, "state memory")
+	outlive(t, i, i.Restart)
 }
 
 // Every flow of OAuth 2 goes on after the process was killed between any two of its
 // steps.
 func TestIssuingOutlivesSIGKILL(t *testing.T) {
-	outliveRestarts(t, issuerOf(t, harness.Options{OwnProcess: true}, account{}, "state memory"))
+	i := issuerOf(t, harness.Options{OwnProcess: true}, account{}, "state memory")
+	outlive(t, i, func(tb testing.TB) { i.Kill(); i.Start(tb) })
 }
 
-// outliveRestarts restarts the gateway between any two steps of each flow.
-func outliveRestarts(t *testing.T, i *issuer) {
+// outlive restarts the gateway between any two steps of each flow.
+func outlive(t *testing.T, i *issuer, restart func(testing.TB)) {
 	t.Helper()
 	public := i.publicApp(t)
 	c := sign.Credentials{ConsumerKey: i.app1.Key, ConsumerSecret: i.secret(i.app1)}
 	request := tokenPair(t, i.signed(t, "/oauth/initiate", c, sign.Options{Callback: "oob"}))
-	i.Restart(t)
+	restart(t)
 	// The memory was lost: a restart is what it is said to be.
 	lost := i.Get(t, "/oauth/authorize?oauth_consumer_key="+i.app1.Key+"&oauth_token="+request.Get("oauth_token"), basic("Bob", "bob-password"))
 	if lost.Status/100 != 4 || !strings.Contains(string(lost.Body), "E004") {
@@ -102,16 +104,16 @@ func outliveRestarts(t *testing.T, i *issuer) {
 				}
 				target := path + "authorize?response_type=code&state=s&redirect_uri=" + url.QueryEscape(appCallback) + pkce + "&client_id=" + app.Key
 				form := i.form(t, target)
-				i.Restart(t)
+				restart(t)
 				back := query(t, i.submit(t, target, form, "Bob"))
-				i.Restart(t)
+				restart(t)
 				first := token("grant_type", "authorization_code", "code", back.Get("code"), "code_verifier", codeVerifier, "redirect_uri", appCallback)
-				i.Restart(t)
+				restart(t)
 				i.Get(t, "/w/api.php", "Bearer "+first.Access).Want(t, "ok")
 				second := token("grant_type", "refresh_token", "refresh_token", first.Refresh)
-				i.Restart(t)
+				restart(t)
 				third := token("grant_type", "refresh_token", "refresh_token", second.Refresh)
-				i.Restart(t)
+				restart(t)
 				profile := i.Get(t, path+"resource/profile", "Bearer "+third.Access)
 				if profile.Status != http.StatusOK || !strings.Contains(string(profile.Body), `"username":"Bob"`) {
 					t.Errorf("profile: %d %s", profile.Status, profile.Body)
@@ -129,7 +131,7 @@ func outliveRestarts(t *testing.T, i *issuer) {
 			})
 		}
 		own := i.token(t, path, "grant_type", "client_credentials")
-		i.Restart(t)
+		restart(t)
 		i.Get(t, "/w/api.php", "Bearer "+own.Access).Want(t, "ok")
 	}
 }

@@ -16,11 +16,12 @@ type Proxy struct {
 
 	target string
 
-	mu     sync.Mutex
-	passed int
-	left   int
-	cut    func() // nil: nothing is cut
-	didCut bool
+	mu       sync.Mutex
+	passed   int
+	left     int
+	cut      func() // nil: nothing is cut
+	requests bool   // only packets of the client are counted and cut
+	didCut   bool
 }
 
 // NewProxy starts a proxy to the address of a server. It ends with the test.
@@ -50,7 +51,14 @@ func NewProxy(tb testing.TB, target string) *Proxy {
 func (p *Proxy) CutAfter(packets int, cut func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.passed, p.left, p.cut, p.didCut = 0, packets, cut, false
+	p.passed, p.left, p.cut, p.requests, p.didCut = 0, packets, cut, false, false
+}
+
+// CutAfterRequests is like CutAfter, and leaves out the packets of the server.
+func (p *Proxy) CutAfterRequests(packets int, cut func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.passed, p.left, p.cut, p.requests, p.didCut = 0, packets, cut, true, false
 }
 
 // Passed returns how many packets were handed on since CutAfter.
@@ -76,7 +84,7 @@ func (p *Proxy) serve(client net.Conn) {
 	defer server.Close() //nolint:errcheck // likewise
 	var wg sync.WaitGroup
 	pipe := func(to, from net.Conn) {
-		p.pipe(to, from)
+		p.pipe(to, from, from == client)
 		_ = client.Close() // likewise
 		_ = server.Close()
 	}
@@ -86,14 +94,14 @@ func (p *Proxy) serve(client net.Conn) {
 }
 
 // pipe hands on packets: three bytes of length, a number, and that many bytes.
-func (p *Proxy) pipe(to io.Writer, from io.Reader) {
+func (p *Proxy) pipe(to io.Writer, from io.Reader, requests bool) {
 	for {
 		packet := make([]byte, 4)
 		if _, err := io.ReadFull(from, packet); err != nil {
 			return
 		}
 		body := make([]byte, int(packet[0])|int(packet[1])<<8|int(packet[2])<<16)
-		if _, err := io.ReadFull(from, body); err != nil || !p.next() {
+		if _, err := io.ReadFull(from, body); err != nil || !p.next(requests) {
 			return
 		}
 		if _, err := to.Write(slices.Concat(packet, body)); err != nil {
@@ -103,9 +111,12 @@ func (p *Proxy) pipe(to io.Writer, from io.Reader) {
 }
 
 // next reports whether a packet is handed on.
-func (p *Proxy) next() bool {
+func (p *Proxy) next(request bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.requests && !request {
+		return true
+	}
 	if p.cut == nil || p.didCut || p.left > 0 {
 		p.left--
 		p.passed++

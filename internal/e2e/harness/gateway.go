@@ -112,24 +112,6 @@ func (g *Gateway) Load(tb testing.TB, settings ...string) error {
 	return load(g.caddyfile(tb, settings...))
 }
 
-// Restart stops Caddy and starts it with the same configuration. What only the
-// process knew is lost, as in a new process. A process of its own is killed.
-func (g *Gateway) Restart(tb testing.TB) {
-	tb.Helper()
-	if g.options.OwnProcess {
-		g.Kill()
-		g.Start(tb)
-		return
-	}
-	g.Client.CloseIdleConnections()
-	if err := caddy.Stop(); err != nil {
-		tb.Fatal(err)
-	}
-	if err := g.Load(tb); err != nil {
-		tb.Fatal(err)
-	}
-}
-
 func load(caddyfile string) error {
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,6 +45,14 @@ func (g *Gateway) Start(tb testing.TB) {
 		text, _ := os.ReadFile(output.Name())
 		tb.Fatalf("%v\n%s", err, text)
 	}
+}
+
+// Restart stops the process of the gateway as an operator does, and starts it again.
+func (g *Gateway) Restart(tb testing.TB) {
+	tb.Helper()
+	g.Client.CloseIdleConnections()
+	g.process.Stop(syscall.SIGTERM)
+	g.Start(tb)
 }
 
 func (g *Gateway) file() string { return filepath.Join(g.dir, "Caddyfile") }

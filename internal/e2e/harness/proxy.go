@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Proxy stands between Caddy and the database, and can hold back what the
-// database answers.
+// Proxy stands between Caddy and the database. It can hold back what the database
+// answers, and behave like a database that is down.
 type Proxy struct {
 	Addr string
 	Held chan struct{} // gets a value for each answer that begins to be held, as long as somebody listens
@@ -17,11 +17,12 @@ type Proxy struct {
 	target string
 	mu     sync.Mutex
 	hold   chan struct{} // not nil: answers wait until it is closed
+	down   bool
 	conns  []net.Conn
 }
 
-// newProxy starts a proxy to the address. It ends with the test.
-func newProxy(tb testing.TB, target string) *Proxy {
+// NewProxy starts a proxy to the address. It ends with the test.
+func NewProxy(tb testing.TB, target string) *Proxy {
 	tb.Helper()
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,6 +57,10 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	p.mu.Lock()
+	if p.down {
+		_ = client.Close() // likewise
+		_ = server.Close() // likewise
+	}
 	p.conns = append(p.conns, client, server)
 	p.mu.Unlock()
 	go func() {
@@ -104,4 +109,22 @@ func (p *Proxy) Release() {
 		close(p.hold)
 		p.hold = nil
 	}
+}
+
+// Down ends all connections, and those that are opened from now on.
+func (p *Proxy) Down() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = true
+	for _, c := range p.conns {
+		_ = c.Close() // it may be closed already
+	}
+	p.conns = nil
+}
+
+// Up lets connections pass again.
+func (p *Proxy) Up() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = false
 }

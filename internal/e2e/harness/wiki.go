@@ -219,7 +219,7 @@ func (w *Wiki) Bearer(tb testing.TB, app App) string {
 func (w *Wiki) Through(tb testing.TB) *Proxy {
 	tb.Helper()
 	addr := mariadb.Start(tb).TCPAddr()
-	p := newProxy(tb, addr)
+	p := NewProxy(tb, addr)
 	w.DSN = strings.Replace(w.DSN, addr, p.Addr, 1)
 	return p
 }
