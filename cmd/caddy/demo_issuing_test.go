@@ -226,6 +226,21 @@ func TestDemoInTheBrowser(t *testing.T) {
 	if !strings.Contains(got[2], `"reason":"no_acceptance"`) && !strings.Contains(got[2], `"reason":"token_revoked"`) {
 		t.Errorf("after the withdrawal: %s", got[2])
 	}
+
+	// The same for OAuth 1.0a, whose link is printed on the way.
+	answers = pasteSteps(t, []step{list[0], find(t, list, "OAuth 1.0a, 1: "), find(t, list, "open what this prints")})
+	if status := tab.Open(t, strings.TrimSpace(answers[2])); status != http.StatusOK || !strings.Contains(tab.Text(t), "New app") {
+		t.Fatalf("the consent page of OAuth 1.0a: %d %s", status, tab.Text(t))
+	}
+	tab.ClickThrough(t, "button[name=approve]")
+	answers = pasteSteps(t, []step{
+		list[0],
+		{"", "request='" + strings.TrimSpace(answers[1]) + "' back='" + tab.URL(t) + "'"},
+		find(t, list, "OAuth 1.0a, 3: "), find(t, list, "OAuth 1.0a, 4: "),
+	})
+	if !regexp.MustCompile(asBob).MatchString(answers[3]) {
+		t.Errorf("the verifier of the browser: %q", answers)
+	}
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
