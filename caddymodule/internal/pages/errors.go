@@ -29,7 +29,7 @@ func errorPageOf(p *authserver.Page, site Site, t *texts) (key errorPage, same b
 // errorPages are those of all sites of the process.
 var errorPages = renderedPages{bodies: map[errorPage][]byte{}}
 
-// renderedPages remembers pages. Nobody changes a body.
+// renderedPages remembers pages. A body must not be changed.
 type renderedPages struct {
 	mu     sync.RWMutex
 	bodies map[errorPage][]byte
