@@ -109,7 +109,7 @@ func percentile(times []time.Duration, n int) time.Duration {
 // probe asks the gateway's process for its report.
 func (d *drill) probe() (r report) {
 	d.b.Helper()
-	response, err := http.Get(d.g.URL(reportPath)) //nolint:noctx // it is answered at once
+	response, err := http.Get(d.g.URL(reportPath))
 	if err != nil {
 		d.b.Fatal(err)
 	}
