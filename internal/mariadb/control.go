@@ -31,8 +31,8 @@ func (s *Server) Kill(tb testing.TB) {
 	s.proc = nil
 }
 
-// Restart starts the stopped or killed server again: same port, same data, counters at
-// zero.
+// Restart starts the stopped or killed server again: same port, same data,
+// counters at zero.
 func (s *Server) Restart(tb testing.TB) {
 	tb.Helper()
 	mariadbd, err := find("mariadbd")
