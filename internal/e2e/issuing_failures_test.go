@@ -159,3 +159,30 @@ func (f *fragile) rows(t *testing.T) (list []string) {
 	}
 	return list
 }
+
+// While the account that reads gets no answer, statements about users are answered
+// with 503 in time, and other requests go on.
+func TestIssuingWithoutReads(t *testing.T) {
+	f := newFragile(t, "1s")
+	for _, o := range operations {
+		if !o.reader && o.name != exchange.name && o.name != consent.name {
+			continue
+		}
+		t.Run(o.name, func(t *testing.T) {
+			send := o.prepare(t, f.issuer)
+			f.reader.Hold()
+			start := time.Now()
+			a := f.Do(t, send(t))
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("answered after %v", took)
+			}
+			f.reader.Release()
+			if !o.reader {
+				o.want(t, a)
+				return
+			}
+			wantUnavailable(t, a)
+			o.recovers(t, f.issuer, send)
+		})
+	}
+}

@@ -41,6 +41,7 @@ var classes = []string{
 	"Two issuers side by side",
 	"Guessing verifiers",
 	"Exhaustion of state",
+	"A flood at the issuer",
 }
 
 var (
