@@ -102,7 +102,7 @@ var rules = []rule{
 		instead: refusal2("400", "invalid_request", "code_verifier received when no code_challenge is present"), ends: true,
 	},
 	{
-		row: "repeated-parameter", when: func(a *asked) bool { return a.authorize2() && a.repeats() }, instead: page, ends: true,
+		row: "repeated-parameter", when: func(a *asked) bool { return (a.authorize2() || a.handshakePage()) && a.repeats() }, instead: page, ends: true,
 	},
 	{
 		row: "proof-of-a-client", when: func(a *asked) bool {
