@@ -150,15 +150,17 @@ func (a *asked) grantType() string {
 }
 
 func (a *asked) repeats() bool {
-	seen := map[string]bool{}
-	for _, pair := range a.Form {
-		if seen[pair[0]] {
-			return true
+	for _, pairs := range [][][2]string{a.Form, a.Query} {
+		seen := map[string]bool{}
+		for _, pair := range pairs {
+			if seen[pair[0]] {
+				return true
+			}
+			seen[pair[0]] = true
 		}
-		seen[pair[0]] = true
 	}
 	for _, text := range []string{a.Body, a.RawQuery} {
-		seen = map[string]bool{}
+		seen := map[string]bool{}
 		for pair := range strings.SplitSeq(text, "&") {
 			name, _, found := strings.Cut(pair, "=")
 			if found && seen[name] {
