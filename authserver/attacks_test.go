@@ -342,3 +342,28 @@ func TestStatementNeedsASecret(t *testing.T) {
 		t.Errorf("%s", a.Body)
 	}
 }
+
+// A field of a form that browsers would change is escaped, and is still one field.
+func TestFieldsOfForms(t *testing.T) {
+	fields := []Field{{"a", "1"}, {"state", "x\n\xff\x00"}, {"b", "é\u202E"}}
+	got := formFields(fields)
+	if want := []Field{{"a", "1"}, {"escaped.state", "x%0A%FF%00"}, {"b", "é\u202E"}}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	p := params{}
+	for _, f := range got {
+		p[f.Name] = f.Value
+	}
+	if refusal := p.unescape(); refusal != nil || len(p) != 3 || p["state"] != fields[1].Value {
+		t.Errorf("%v, %q", refusal, p)
+	}
+	for name, p := range map[string]params{
+		"both":      {"state": "x", "escaped.state": "y"},
+		"malformed": {"escaped.state": "%"},
+		"twice":     {"escaped.escaped.state": "y"},
+	} {
+		if refusal := p.unescape(); refusal == nil || refusal.Reason != InvalidParameter {
+			t.Errorf("%s: %v, %q", name, refusal, p)
+		}
+	}
+}

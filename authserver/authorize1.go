@@ -168,7 +168,7 @@ func (s *Server) verified(r Request) Answer {
 		return s.refusePage(r, refuse(VerifierMissing), "", 0)
 	}
 	return Answer{
-		Status: http.StatusOK, Headers: noStore(), Page: &Page{Kind: VerifierPage, Verifier: verifier},
+		Status: http.StatusOK, Headers: noStore(), Page: &Page{Kind: VerifierPage, Verifier: plainText(verifier)},
 		Event: Event{Kind: Shown, Endpoint: r.Endpoint},
 	}
 }

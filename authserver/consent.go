@@ -125,7 +125,7 @@ func (s *Server) consentPage(ctx context.Context, r Request, c *consentRequest) 
 	}
 	app.CallbackHost = callbackHost(c.callback)
 	form := &ConsentForm{
-		Fields: append(slices.Clone(c.fields), Field{csrfField, s.csrfToken(c)}),
+		Fields: append(formFields(c.fields), Field{csrfField, s.csrfToken(c)}),
 		Grants: s.pageGrants(c.grants),
 		Update: c.acceptance != nil,
 	}
@@ -245,7 +245,11 @@ func (s *Server) pageParams(r Request) (params, *Refusal) {
 	case http.MethodGet, http.MethodHead:
 		return paramsOf(r.HTTP.URL.RawQuery)
 	case http.MethodPost:
-		return s.readForm(r)
+		p, refusal := s.readForm(r)
+		if refusal != nil {
+			return nil, refusal
+		}
+		return p, p.unescape()
 	default:
 		return nil, refuse(PageMethod)
 	}

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // maxParams bounds the number of parameters of a query or form.
@@ -49,7 +51,7 @@ func parseParams(raw string) (params, error) {
 			return nil, &paramError{}
 		}
 		base, _, list := strings.Cut(name, "[")
-		if !slices.Contains(ownParams, base) {
+		if !slices.Contains(ownParams, strings.TrimPrefix(base, escapedPrefix)) {
 			continue
 		}
 		if list {
@@ -64,6 +66,38 @@ func parseParams(raw string) (params, error) {
 		out[name] = value
 	}
 	return out, nil
+}
+
+// escapedPrefix stands before the name of a hidden field whose value is escaped.
+const escapedPrefix = "escaped."
+
+// formFields are fields as a form holds them. Browsers write line ends, NUL bytes
+// and what is not UTF-8 otherwise, so such a value is escaped.
+func formFields(fields []Field) []Field {
+	out := slices.Clone(fields)
+	for i, f := range out {
+		if !utf8.ValidString(f.Value) || strings.ContainsFunc(f.Value, unicode.IsControl) {
+			out[i] = Field{escapedPrefix + f.Name, url.QueryEscape(f.Value)}
+		}
+	}
+	return out
+}
+
+// unescape takes back what formFields did.
+func (p params) unescape() *Refusal {
+	for name, escaped := range p {
+		base, found := strings.CutPrefix(name, escapedPrefix)
+		if !found {
+			continue
+		}
+		value, err := url.QueryUnescape(escaped) //nolint:forbidigo // nothing of it is signed
+		if _, twice := p[base]; twice || err != nil || strings.HasPrefix(base, escapedPrefix) {
+			return &Refusal{Reason: InvalidParameter, Detail: base}
+		}
+		delete(p, name)
+		p[base] = value
+	}
+	return nil
 }
 
 // get returns the value of a parameter and whether it was sent.

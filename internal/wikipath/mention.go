@@ -19,7 +19,7 @@ func (w *Wiki) Mentions(r *Request) bool {
 	target, query, _ := strings.Cut(WithoutOrigin(r.Target), "?")
 	raw := unescapeLeniently(target)
 	clean := path.Clean(raw)
-	if isBelow(clean, w.rest) || w.titleIn(raw) || w.titleIn(clean) || w.titleAmong(query) {
+	if isBelow(raw, w.rest) || isBelow(clean, w.rest) || w.titleIn(raw) || w.titleIn(clean) || w.titleAmong(query) {
 		return true
 	}
 	return r.Method == http.MethodPost && r.Form != nil && w.takesTitles(clean) && w.titleInForm(r, query)

@@ -38,6 +38,7 @@ func TestMentions(t *testing.T) {
 		{"GET", "/w/rest.php/%6Fauth2/authorize", "", "", true},
 		{"GET", "/w/rest.php/x/../oauth2/authorize", "", "", true},
 		{"GET", "/w/rest.php/oauth2", "", "", true},
+		{"GET", "/w/rest.php/oauth2/%2e%2e/x", "", "", true},
 		{"POST", "/w/index.php?title=Main_Page", form, "title=Special:OAuth/authorize", true},
 		{"POST", "/w/", form + "; charset=utf-8", "a=b&title=Special%3AOAuth/authorize", true},
 

@@ -80,6 +80,20 @@ func TestApprove(t *testing.T) {
 	}
 }
 
+// A state reaches the app byte for byte, though browsers write line ends, NUL bytes
+// and what is not UTF-8 otherwise in a form.
+func TestStateIsKept(t *testing.T) {
+	s := newSite(t)
+	for _, state := range []string{"a%0Ab", "a%0Db", "a%0D%0Ab", "%00", "%FF%FEx", "%0A", "%22%3E%3Cb%3E%26amp%3B+%25", "%C3%A9%E2%80%AE%F0%9F%98%80", "%7F%09%0B", ""} {
+		tab := s.signIn(t, "Alice", browser.Options{})
+		tab.Open(t, strings.Replace(s.consent2(), "state=kept", "state="+state, 1))
+		tab.ClickThrough(t, approveButton)
+		if address := tab.URL(t); !strings.Contains(address, "code=") || !strings.Contains(address+"&", "&state="+state+"&") {
+			t.Errorf("state %s: the browser is at %s:\n%s", state, address, tab.Text(t))
+		}
+	}
+}
+
 // A user cancels: an OAuth 2 app is told, and an OAuth 1.0a app is not.
 func TestCancel(t *testing.T) {
 	s := newSite(t)
