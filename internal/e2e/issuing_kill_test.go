@@ -109,7 +109,7 @@ func (k *killable) kills(t *testing.T, step func(t *testing.T, packets int) (kil
 	all := k.passed
 	var points []int
 	for p := range all {
-		if p%5 == 0 || p > all-25 {
+		if p%8 == 0 || p > all-14 {
 			points = append(points, p)
 		}
 	}

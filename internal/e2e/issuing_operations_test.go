@@ -142,6 +142,14 @@ var (
 			return i.tokenSender("grant_type", "refresh_token", "refresh_token", got.Refresh)
 		},
 	}
+	usedRefreshToken = operation{
+		name: "used refresh token", endpoint: authserver.AccessToken, writer: true, status: 401, contains: "Token has been revoked",
+		prepare: func(t *testing.T, i *issuer) sender {
+			got := i.token(t, "/oauth2/", i.codeForm(t)...)
+			i.token(t, "/oauth2/", "grant_type", "refresh_token", "refresh_token", got.Refresh)
+			return i.tokenSender("grant_type", "refresh_token", "refresh_token", got.Refresh)
+		},
+	}
 	withdrawal = operation{
 		name: "withdrawal", endpoint: authserver.Apps, writer: true, status: 200, contains: "no longer", prepare: withdraw,
 	}
@@ -231,14 +239,7 @@ var operations = []operation{
 			return i.tokenSender(form...)
 		},
 	},
-	{
-		name: "used refresh token", endpoint: authserver.AccessToken, writer: true, status: 401, contains: "Token has been revoked",
-		prepare: func(t *testing.T, i *issuer) sender {
-			got := i.token(t, "/oauth2/", i.codeForm(t)...)
-			i.token(t, "/oauth2/", "grant_type", "refresh_token", "refresh_token", got.Refresh)
-			return i.tokenSender("grant_type", "refresh_token", "refresh_token", got.Refresh)
-		},
-	},
+	usedRefreshToken,
 	{
 		name: "refresh after a narrower consent", endpoint: authserver.AccessToken, writer: true, status: 400, contains: "does not cover the scopes",
 		prepare: func(t *testing.T, i *issuer) sender {

@@ -69,18 +69,18 @@ func (i *issuer) publicApp(t *testing.T) wikidb.Consumer {
 // nothing that it needs is in the memory of the process.
 func TestIssuingOutlivesARestart(t *testing.T) {
 	i := issuerOf(t, harness.Options{OwnProcess: true}, account{}, "state memory")
-	outlive(t, i, i.Restart)
+	outlive(t, i, i.Restart, "/oauth2/")
 }
 
 // Every flow of OAuth 2 goes on after the process was killed between any two of its
 // steps.
 func TestIssuingOutlivesSIGKILL(t *testing.T) {
 	i := issuerOf(t, harness.Options{OwnProcess: true}, account{}, "state memory")
-	outlive(t, i, func(tb testing.TB) { i.Kill(); i.Start(tb) })
+	outlive(t, i, func(tb testing.TB) { i.Kill(); i.Start(tb) }, "/oauth2/", "/w/rest.php/oauth2/")
 }
 
 // outlive restarts the gateway between any two steps of each flow.
-func outlive(t *testing.T, i *issuer, restart func(testing.TB)) {
+func outlive(t *testing.T, i *issuer, restart func(testing.TB), paths ...string) {
 	t.Helper()
 	public := i.publicApp(t)
 	c := sign.Credentials{ConsumerKey: i.app1.Key, ConsumerSecret: i.secret(i.app1)}
@@ -91,7 +91,7 @@ func outlive(t *testing.T, i *issuer, restart func(testing.TB)) {
 	if lost.Status/100 != 4 || !strings.Contains(string(lost.Body), "E004") {
 		t.Errorf("a request token of the process before: %d %s", lost.Status, lost.Body)
 	}
-	for _, path := range []string{"/oauth2/", "/w/rest.php/oauth2/"} {
+	for _, path := range paths {
 		for _, app := range []wikidb.Consumer{i.app2, public} {
 			t.Run(path+" "+app.Name, func(t *testing.T) {
 				token := func(pairs ...string) tokens {

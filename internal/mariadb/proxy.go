@@ -22,6 +22,7 @@ type Proxy struct {
 	cut      func() // nil: nothing is cut
 	requests bool   // only packets of the client are counted and cut
 	didCut   bool
+	last     string // the packet that was not handed on
 }
 
 // NewProxy starts a proxy to the address of a server. It ends with the test.
@@ -75,6 +76,13 @@ func (p *Proxy) WasCut() bool {
 	return p.didCut
 }
 
+// Last returns the packet in place of which the connection was cut.
+func (p *Proxy) Last() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
+}
+
 func (p *Proxy) serve(client net.Conn) {
 	defer client.Close() //nolint:errcheck // either end may hang up
 	server, err := new(net.Dialer).DialContext(context.Background(), "tcp", p.target)
@@ -101,7 +109,7 @@ func (p *Proxy) pipe(to io.Writer, from io.Reader, requests bool) {
 			return
 		}
 		body := make([]byte, int(packet[0])|int(packet[1])<<8|int(packet[2])<<16)
-		if _, err := io.ReadFull(from, body); err != nil || !p.next(requests) {
+		if _, err := io.ReadFull(from, body); err != nil || !p.next(requests, body) {
 			return
 		}
 		if _, err := to.Write(slices.Concat(packet, body)); err != nil {
@@ -111,7 +119,7 @@ func (p *Proxy) pipe(to io.Writer, from io.Reader, requests bool) {
 }
 
 // next reports whether a packet is handed on.
-func (p *Proxy) next(request bool) bool {
+func (p *Proxy) next(request bool, packet []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.requests && !request {
@@ -122,7 +130,7 @@ func (p *Proxy) next(request bool) bool {
 		p.passed++
 		return true
 	}
-	p.didCut = true
+	p.didCut, p.last = true, string(packet)
 	p.cut()
 	return false
 }
