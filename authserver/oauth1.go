@@ -244,7 +244,7 @@ func exchangeRefusal(err error) *Refusal {
 func (s *Server) secureTransfer(r Request) string {
 	p := &s.cfg.Policy
 	if !s.cfg.SecureTokenTransfer || p.BaseHost == "" || p.BaseScheme != "" || r.Sent.Scheme == "https" ||
-		strings.EqualFold(r.Sent.ForwardedProto, "https") {
+		r.Sent.ForwardedProto == "https" {
 		return ""
 	}
 	if !strings.HasPrefix(r.Sent.Target, "/") {

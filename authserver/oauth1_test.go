@@ -304,6 +304,12 @@ func TestSecureTransfer(t *testing.T) {
 			if got != tt.to {
 				t.Errorf("%q, want %q", got, tt.to)
 			}
+			for proto, want := range map[string]string{"https": "", "HTTPS": tt.to, "http": tt.to} {
+				sent := validator.Request{Scheme: tt.scheme, ForwardedProto: proto, Host: "wiki.example.org", Target: "/x"}
+				if got := s.secureTransfer(Request{Sent: sent}); got != want {
+					t.Errorf("X-Forwarded-Proto %q: %q, want %q", proto, got, want)
+				}
+			}
 			got = s.secureTransfer(Request{Sent: validator.Request{Scheme: tt.scheme, Host: "wiki.example.org", Target: "/x?a=\xff\"ü"}})
 			if tt.to != "" && got != tt.to+"?a=%FF%22%C3%BC" {
 				t.Errorf("raw bytes: %q", got)
