@@ -270,5 +270,26 @@ func TestResourceWithoutBearer(t *testing.T) {
 	s := newScene(t)
 	s.verifier = validator.New(s.cfg.Policy, nil, nil, nil)
 	wantReason(t, s.send(t, ResourceProfile, "", "", nil, nil), TokenMissing)
-	wantReason(t, s.send(t, ResourceProfile, "", "", nil, http.Header{"Authorization": {"Basic eDp5"}}), TokenMalformed)
+	for header, hint := range map[string]string{
+		"Basic eDp5":          "The JWT string must have two dots",
+		"Bearer xyz":          "The JWT string must have two dots",
+		"Bearer":              "The JWT string must have two dots",
+		"Bearer a.b.c":        "Error while decoding from Base64Url, invalid base64 characters detected",
+		"bearer e30.e30.e30":  "Error while decoding from Base64Url, invalid base64 characters detected",
+		"Bearer eHl6.e30.e30": "Error while decoding from JSON",
+		"Bearer e30.eHl6.e30": "Error while decoding from JSON",
+	} {
+		s.verifier = fakeVerifier{Verdict: validator.Anonymous, Reason: validator.NoCredentials}
+		if strings.HasPrefix(header, "Bearer") {
+			s.verifier = fakeVerifier{Verdict: validator.Deny, Protocol: validator.OAuth2, Reason: validator.MalformedToken}
+		}
+		a := s.send(t, ResourceProfile, "", "", nil, http.Header{"Authorization": {header}})
+		wantReason(t, a, TokenMalformed)
+		if !strings.Contains(string(a.Body), `"hint":"`+hint+`"`) {
+			t.Errorf("%s: %s, want %s", header, a.Body, hint)
+		}
+	}
+	s.verifier = fakeVerifier{Verdict: validator.Deny, Protocol: validator.OAuth1, Reason: validator.NoAcceptance}
+	wantReason(t, s.send(t, ResourceProfile, "", "", nil, http.Header{"Authorization": {`OAuth oauth_token="x"`}}), TokenMalformed)
+	wantReason(t, s.send(t, ResourceProfile, "", "oauth_token=x", nil, nil), TokenMissing)
 }

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -287,6 +288,8 @@ func (r *Refusal) hint() string {
 		return fmt.Sprintf(h, escapeHTML(r.Detail))
 	case ClientNotUsable:
 		return fmt.Sprintf(h, r.Detail, r.UserID)
+	case TokenMalformed:
+		return cmp.Or(r.Detail, h)
 	default:
 		return h
 	}

@@ -2,7 +2,10 @@ package authserver
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
@@ -18,13 +21,13 @@ func (s *Server) resource(ctx context.Context, r Request) Answer {
 	case d.Verdict == validator.Unavailable:
 		return s.refuseResource(r, unavailable(d.Err), &d)
 	case d.Protocol != validator.OAuth2 && len(r.HTTP.Header["Authorization"]) > 0:
-		return s.refuseResource(r, refuse(TokenMalformed), &d) // whatever stands there is no bearer token
+		return s.refuseResource(r, malformedToken(r.HTTP.Header), &d) // whatever stands there is no bearer token
 	case d.Protocol != validator.OAuth2:
 		return s.refuseResource(r, refuse(TokenMissing), &d)
 	case d.Verdict != validator.Allow && s.cfg.Policy.Release >= 44:
 		return s.refuseSession(r, &d)
 	case d.Verdict != validator.Allow:
-		return s.refuseResource(r, resourceRefusal(d.Reason), &d)
+		return s.refuseResource(r, resourceRefusal(d.Reason, r.HTTP.Header), &d)
 	}
 	claims, refusal := s.resourceClaims(ctx, r, &d)
 	if refusal != nil {
@@ -77,11 +80,11 @@ func (s *Server) resourceClaims(ctx context.Context, r Request, d *validator.Dec
 
 // resourceRefusal puts a reason of the verification into the words of MediaWiki's
 // library.
-func resourceRefusal(r validator.Reason) *Refusal {
+func resourceRefusal(r validator.Reason, h http.Header) *Refusal {
 	switch r {
-	case validator.MalformedToken, validator.MalformedHeader, validator.UnsupportedAlgorithm:
-		return refuse(TokenMalformed)
-	case validator.BadTokenSignature, validator.TokenExpired, validator.TokenNotYetValid:
+	case validator.MalformedToken, validator.MalformedHeader:
+		return malformedToken(h)
+	case validator.UnsupportedAlgorithm, validator.BadTokenSignature, validator.TokenExpired, validator.TokenNotYetValid:
 		return refuse(TokenUnverified)
 	default:
 		return refuse(TokenRevoked)
@@ -93,8 +96,31 @@ func resourceRefusal(r validator.Reason) *Refusal {
 func (s *Server) refuseSession(r Request, d *validator.Decision) Answer {
 	key, message := d.RESTError(s.cfg.Policy.Wiki, s.now())
 	a := restAnswer(http.StatusForbidden, key, message)
-	a.Event = resourceRefusal(d.Reason).event(r.Endpoint, d.Consumer, d.Identity.UserID)
+	a.Event = resourceRefusal(d.Reason, r.HTTP.Header).event(r.Endpoint, d.Consumer, d.Identity.UserID)
 	return a
+}
+
+// malformedToken is the refusal of an Authorization header that is read as a token,
+// whatever its scheme, with the words of MediaWiki's library.
+func malformedToken(h http.Header) *Refusal {
+	refusal := refuse(TokenMalformed)
+	token := strings.TrimSpace(h.Get("Authorization"))
+	parts := strings.Split(strings.TrimSpace(strings.TrimPrefix(token, "Bearer ")), ".")
+	if len(parts) != 3 {
+		return refusal
+	}
+	for i, part := range parts {
+		raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
+		switch {
+		case err != nil:
+			refusal.Detail = "Error while decoding from Base64Url, invalid base64 characters detected"
+			return refusal
+		case i < 2 && !json.Valid(raw):
+			refusal.Detail = "Error while decoding from JSON"
+			return refusal
+		}
+	}
+	return refusal
 }
 
 func (s *Server) refuseResource(r Request, refusal *Refusal, d *validator.Decision) Answer {

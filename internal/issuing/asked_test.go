@@ -42,7 +42,7 @@ func (a *asked) apps() (apps []fixtureConsumer) {
 	return apps
 }
 
-var appNamed = regexp.MustCompile(`"consumer":"(\w+)"|\{\{c:(\w+)\.`)
+var appNamed = regexp.MustCompile(`"consumer":"(\w+)"|[{:|]c:(\w+)\.`)
 
 // unusable reports whether an app of the case may not be used here: suppressed, for
 // another wiki, not approved, or disabled in between.
