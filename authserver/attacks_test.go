@@ -306,7 +306,11 @@ func TestNamesOnPages(t *testing.T) {
 	s.changeApp(func(c *Consumer) {
 		c.Name, c.Description, c.AppVersion = "A\u2069\u202Epp\u200B\x00x\u2028", "d\u2066\r\ny", "\u061c1"
 	})
-	s.tables.users[0].Name += "\u202E"
+	for _, u := range s.tables.users {
+		if u.CentralID == 1 { // the owner
+			u.Name += "\u202E"
+		}
+	}
 	app := s.send(t, Authorize2, "Alice", wantCode+confidential, nil, nil).Page.App
 	if app.Name != "App x" || app.Description != "d  y" || app.Version != "1" || strings.Contains(app.Owner, "\u202E") {
 		t.Errorf("%+q", app)

@@ -1,9 +1,9 @@
 package authserver
 
 import (
-	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -156,19 +156,19 @@ func withoutLoopbackPort(uri string) (string, bool) {
 	if end < 0 {
 		end = len(rest)
 	}
-	if !found {
-		return "", false
-	}
 	authority, path := rest[:end], rest[end:]
-	address, err := netip.ParseAddrPort(authority)
-	host := address.Addr()
-	if err != nil {
-		if host, err = netip.ParseAddr(strings.Trim(authority, "[]")); err != nil {
-			return "", false
+	for _, host := range []string{"127.0.0.1", "[::1]"} {
+		port, of := strings.CutPrefix(authority, host)
+		if found && of && (port == "" || isPort(port)) {
+			return host + path, true
 		}
 	}
-	if host != netip.AddrFrom4([4]byte{127, 0, 0, 1}) && host != netip.IPv6Loopback() {
-		return "", false
-	}
-	return host.String() + path, true
+	return "", false
+}
+
+// isPort reports whether a text is a colon with a port behind it.
+func isPort(text string) bool {
+	digits, found := strings.CutPrefix(text, ":")
+	port, err := strconv.ParseUint(digits, 10, 16)
+	return found && err == nil && port > 0
 }

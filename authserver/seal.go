@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // sealKeySize is the size of a state key, in bytes.
@@ -89,7 +90,7 @@ func (s *sealer) seal(purpose sealPurpose, value any) (string, error) {
 
 // open reads a sealed text into the value. Any failure is errSealed.
 func (s *sealer) open(purpose sealPurpose, sealed string, value any) error {
-	if len(sealed) > maxSealed {
+	if len(sealed) > maxSealed || strings.ContainsAny(sealed, "\r\n") {
 		return errSealed
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(sealed)

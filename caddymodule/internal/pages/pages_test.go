@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +62,20 @@ func TestLanguage(t *testing.T) {
 			t.Errorf("uselang %q, Accept-Language %.40q: %s, want %s", tt.query, tt.header, got, tt.want)
 		}
 	}
+}
+
+// Whatever a browser asks for, a page has one of the languages.
+func FuzzLanguage(f *testing.F) {
+	for _, seed := range [][2]string{{"de", ""}, {"", "de-AT,en;q=0.5"}, {"x-ar", "*;q=0"}, {"%", "\xff"}, {strings.Repeat("-", 64), strings.Repeat("a-", 500)}} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, lang, accept string) {
+		r := httptest.NewRequest(http.MethodGet, "/?"+url.Values{"uselang": {lang}}.Encode(), nil)
+		r.Header["Accept-Language"] = []string{accept}
+		if tag := textsFor(r).tag; !slices.Contains(languages, tag) {
+			t.Errorf("%q, %q: %s", lang, accept, tag)
+		}
+	})
 }
 
 const hostile = `"><script>alert(1)</script>&'`
