@@ -55,9 +55,16 @@ func FuzzFormFields(f *testing.F) {
 // A redirect URI is the registered one, or differs from it in the port on loopback.
 func FuzzRedirectURI(f *testing.F) {
 	for _, pair := range [][2]string{
-		{"https://app.example/cb", "https://app.example/cb"}, {"http://127.0.0.1/cb?a=b", "http://127.0.0.1:8080/cb?a=b"}, {"http://[::1]:1/", "http://[::1]:2/"},
-		{"http://127.0.0.1/", "http://127.0.0.1:1@evil.example/"}, {"http://127.0.0.1/", "http://[127.0.0.1]/"}, {"http://[::1]/", "http://::1/"},
-		{"http://127.0.0.1", "http://127.0.0.1:"}, {"http://127.0.0.1", "http://127.0.0.1:99999"}, {"http://localhost/", "http://localhost:1/"}, {"javascript:x", "javascript:x"},
+		{"https://app.example/cb", "https://app.example/cb"},
+		{"http://127.0.0.1/cb?a=b", "http://127.0.0.1:8080/cb?a=b"},
+		{"http://[::1]:1/", "http://[::1]:2/"},
+		{"http://127.0.0.1/", "http://127.0.0.1:1@evil.example/"},
+		{"http://127.0.0.1/", "http://[127.0.0.1]/"},
+		{"http://[::1]/", "http://::1/"},
+		{"http://127.0.0.1", "http://127.0.0.1:"},
+		{"http://127.0.0.1", "http://127.0.0.1:99999"},
+		{"http://localhost/", "http://localhost:1/"},
+		{"javascript:x", "javascript:x"},
 	} {
 		f.Add(pair[0], pair[1])
 	}
