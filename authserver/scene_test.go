@@ -260,8 +260,9 @@ func newScene(t testing.TB, change ...func(*Config)) *scene {
 		clock:    time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC),
 	}
 	s.tables.consumers[2].OwnerOnly = true
-	for id, name := range map[uint64]string{1: "Owner", 3: "Alice", 4: "Bob"} {
-		s.tables.users = append(s.tables.users, &User{User: validator.User{CentralID: id, Name: name, Local: true, Attached: true}})
+	for _, u := range []validator.User{{CentralID: 1, Name: "Owner"}, {CentralID: 3, Name: "Alice"}, {CentralID: 4, Name: "Bob"}} {
+		u.Local, u.Attached = true, true
+		s.tables.users = append(s.tables.users, &User{User: u})
 	}
 	cfg := Config{
 		Policy: validator.Policy{Wiki: "enwiki", Release: validator.Release139, SiteKey: "site key"},
