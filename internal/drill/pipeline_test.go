@@ -2,10 +2,16 @@ package drill
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"os"
+	"os/exec"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -13,74 +19,150 @@ import (
 	"time"
 )
 
-// pipeline sends requests at a rate, whether they are answered or not, and costs
-// little itself: requests are text that is made beforehand, several are written at
-// once, and of the answers only the status is read.
+// pipeline sends requests at a rate, whether those before are answered or not. It
+// costs little: requests are text that is made beforehand, several are written at
+// once, and of the answers only the status is read. It runs in a process of its
+// own, so that it takes no time from the client that is measured.
 type pipeline struct {
-	sent   atomic.Int64
-	late   atomic.Int64 // not sent, because too many before it had no answer
+	To          string // host:port
+	Rate        float64
+	Connections int
+	Requests    []string // one after the other
+
+	due    atomic.Int64 // how many were sent
 	status [600]atomic.Int64
+	began  time.Time
 	done   chan struct{}
 	wg     sync.WaitGroup
 }
 
+// asPipeline is set in the environment of a test program that is a pipeline.
+const asPipeline = "TEST_AS_PIPELINE"
+
 const (
 	// tick is how often each connection writes.
 	tick = 40 * time.Millisecond
-	// maxUnanswered bounds the requests of a connection that have no answer.
-	maxUnanswered = 16
+	// A connection writes at most maxBatch requests at once, and has at most
+	// maxUnanswered. Those that are due then are sent over others.
+	maxBatch, maxUnanswered = 8, 16
 	// random stands in a request for 32 random hexadecimal digits.
 	random = "$$$$$$$$$$$$$$$$$$$$$$$$$$$$$$$$"
 )
 
-// startPipeline sends the requests, one after the other, over connections from two
-// addresses.
-func startPipeline(b *testing.B, to string, rate, connections int, requests []string) *pipeline {
-	b.Helper()
-	p := &pipeline{done: make(chan struct{})}
-	for n := range connections {
-		from := net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+n%2))}
-		conn, err := (&net.Dialer{LocalAddr: &from}).DialContext(b.Context(), "tcp", to)
-		if err != nil {
-			b.Fatal(err)
-		}
-		var answered atomic.Int64
-		p.wg.Go(func() {
-			if err := p.read(conn, &answered); err != nil && !errors.Is(err, net.ErrClosed) {
-				b.Errorf("connection %d: %v", n, err)
-			}
-		})
-		p.wg.Go(func() {
-			defer conn.Close() //nolint:errcheck // the drill has ended
-			p.write(conn, float64(rate)/float64(connections), n, connections, requests, &answered)
-		})
-	}
-	return p
+// flooding is a pipeline that runs.
+type flooding struct {
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	stdout bytes.Buffer
 }
 
-// write writes what is due at each tick.
-func (p *pipeline) write(conn net.Conn, rate float64, n, connections int, requests []string, answered *atomic.Int64) {
+// start starts a pipeline in a process of its own, which ends with the test.
+func (p *pipeline) start(b *testing.B) *flooding {
+	b.Helper()
+	executable, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	f := &flooding{cmd: exec.CommandContext(b.Context(), executable)}
+	f.cmd.Env = append(os.Environ(), asPipeline+"=1")
+	f.cmd.Stdout, f.cmd.Stderr = &f.stdout, os.Stderr
+	stdin, err := f.cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	f.stdin = stdin
+	if err := f.cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	if err := json.NewEncoder(stdin).Encode(p); err != nil {
+		b.Fatal(err)
+	}
+	return f
+}
+
+// stop ends the pipeline, and returns how many answers there were by their status.
+func (f *flooding) stop(b *testing.B) (answers map[int]int64, total int64) {
+	b.Helper()
+	_ = f.stdin.Close() // that ends it
+	if err := f.cmd.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	if err := json.Unmarshal(f.stdout.Bytes(), &answers); err != nil {
+		b.Fatalf("the flood has told %q: %v", f.stdout.String(), err)
+	}
+	for _, n := range answers {
+		total += n
+	}
+	return answers, total
+}
+
+// runPipeline is the process of a pipeline: it reads what to send, sends it until
+// its input ends, and writes what was answered.
+func runPipeline() error {
+	in := json.NewDecoder(os.Stdin)
+	p := &pipeline{done: make(chan struct{})}
+	if err := in.Decode(p); err != nil {
+		return err
+	}
+	p.began = time.Now()
+	for n := range p.Connections {
+		if err := p.connect(n); err != nil {
+			return err
+		}
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin) // until it is closed
+	answers := map[int]int64{}
+	for status := range p.status {
+		if n := p.status[status].Load(); n > 0 {
+			answers[status] = n
+		}
+	}
+	close(p.done)
+	p.wg.Wait()
+	return json.NewEncoder(os.Stdout).Encode(answers)
+}
+
+// connect adds a connection from one of two addresses.
+func (p *pipeline) connect(n int) error {
+	from := net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+n%2))}
+	conn, err := (&net.Dialer{LocalAddr: &from}).DialContext(context.Background(), "tcp", p.To)
+	if err != nil {
+		return err
+	}
+	var answered atomic.Int64
+	p.wg.Go(func() {
+		if err := p.read(conn, &answered); !errors.Is(err, net.ErrClosed) {
+			fmt.Fprintln(os.Stderr, "a connection of the flood:", err)
+		}
+	})
+	p.wg.Go(func() {
+		defer conn.Close() //nolint:errcheck // it has ended
+		time.Sleep(time.Duration(n) * tick / time.Duration(p.Connections))
+		p.write(conn, &answered)
+	})
+	return nil
+}
+
+// write writes at each tick what is due of all connections.
+func (p *pipeline) write(conn net.Conn, answered *atomic.Int64) {
 	var buffer []byte
-	var sent, due int64
-	start := time.Now().Add(time.Duration(n) * tick / time.Duration(connections)) // not all at once
-	for {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for sent := int64(0); ; {
 		select {
 		case <-p.done:
-			for end := time.Now().Add(5 * time.Second); answered.Load() < sent && time.Now().Before(end); {
-				time.Sleep(tick)
-			}
 			return
-		case <-time.After(tick):
+		case <-ticker.C:
 		}
 		buffer = buffer[:0]
-		for until := int64(time.Since(start).Seconds() * rate); due < until; due++ {
-			if sent-answered.Load() >= maxUnanswered {
-				p.late.Add(1)
-				continue
+		for n := 0; n < maxBatch && sent-answered.Load() < maxUnanswered; n++ {
+			due := p.due.Add(1)
+			if float64(due) > time.Since(p.began).Seconds()*p.Rate {
+				p.due.Add(-1)
+				break
 			}
 			sent++
-			p.sent.Add(1)
-			buffer = appendRequest(buffer, requests[(due+int64(n))%int64(len(requests))])
+			buffer = appendRequest(buffer, p.Requests[due%int64(len(p.Requests))])
 		}
 		if _, err := conn.Write(buffer); err != nil {
 			return // the reader tells
@@ -106,7 +188,7 @@ func appendRequest(buffer []byte, request string) []byte {
 func (p *pipeline) read(conn net.Conn, answered *atomic.Int64) error {
 	begin := []byte("HTTP/1.1 ")
 	line := len(begin) + 3
-	buffer, used := make([]byte, 256<<10), 0
+	buffer, used := make([]byte, 64<<10), 0
 	for {
 		n, err := conn.Read(buffer[used:])
 		if err != nil {
@@ -125,21 +207,7 @@ func (p *pipeline) read(conn net.Conn, answered *atomic.Int64) error {
 			}
 			rest = rest[at+line:]
 		}
-		rest = rest[max(0, len(rest)-line):]
+		rest = rest[max(0, len(rest)-line+1):]
 		used = copy(buffer, rest)
 	}
-}
-
-// stop ends the flood, and returns how many answers there are by their status.
-func (p *pipeline) stop() (answers map[int]int64, total int64) {
-	close(p.done)
-	p.wg.Wait()
-	answers = map[int]int64{}
-	for status := range p.status {
-		if n := p.status[status].Load(); n > 0 {
-			answers[status] = n
-			total += n
-		}
-	}
-	return answers, total
 }
