@@ -3,13 +3,15 @@ package authserver
 import (
 	"container/list"
 	"context"
+	"net/netip"
 	"sync"
 	"time"
 )
 
 // Memory is a State of one process. Nothing is dropped before its time. One app,
 // and all apps of one owner, may hold an eighth of it. The last eighth is for apps
-// that hold few.
+// that hold few, and that of an app's share for its clients that hold few, because
+// an app that is installed has a secret that anybody can read.
 type Memory struct {
 	size int64
 	now  func() time.Time
@@ -31,10 +33,12 @@ type memoryToken struct {
 	spent    bool // exchanged; it stays for its life, so that it is told from an unknown one
 }
 
-// holder is who holds room: an app, or the owner of apps.
+// holder is who holds room: an app, the owner of apps, or a client of an app.
 type holder struct {
-	app   string
-	owner uint64
+	app      string
+	owner    uint64
+	ofClient bool
+	client   netip.Addr
 }
 
 type holding struct{ tokens, bytes int64 }
@@ -86,7 +90,9 @@ func (m *Memory) Create(_ context.Context, t RequestToken) error {
 
 func (t *memoryToken) cost() int64 { return tokenBytes + int64(len(t.Callback)) }
 
-func (t *memoryToken) holders() [2]holder { return [2]holder{{app: t.ConsumerKey}, {owner: t.OwnerID}} }
+func (t *memoryToken) holders() [3]holder {
+	return [3]holder{{app: t.ConsumerKey}, {owner: t.OwnerID}, {app: t.ConsumerKey, ofClient: true, client: t.Client}}
+}
 
 // fits reports whether there is room for a token. The caller holds mu.
 func (m *Memory) fits(t *memoryToken) bool {
@@ -94,12 +100,17 @@ func (m *Memory) fits(t *memoryToken) bool {
 		return false
 	}
 	reserved := m.used+t.cost() > m.size-m.size/8
-	for _, h := range t.holders() {
+	holders := t.holders()
+	for n, h := range holders {
 		held := m.holders[h]
 		if held == nil || held.tokens < few {
 			continue
 		}
-		if reserved || held.bytes+t.cost() > m.size/8 {
+		most := m.size / 8
+		if n == len(holders)-1 { // a client, within what the app holds
+			held, most = m.holders[holders[0]], most-most/8
+		}
+		if reserved || held.bytes+t.cost() > most {
 			return false
 		}
 	}

@@ -3,9 +3,12 @@ package authserver
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 // memoryScene is a memory with a clock that stands still.
@@ -133,5 +136,35 @@ func TestMemoryReserve(t *testing.T) {
 	}
 	for i := range few {
 		wantError(t, s.create(t, fmt.Sprint("new", i), "newcomer", 2), nil)
+	}
+}
+
+// A client of an app fills the app's share. Clients from other networks still get
+// request tokens of the app.
+func TestMemoryLeavesRoomForClients(t *testing.T) {
+	s := newMemoryScene()
+	create := func(client string) error {
+		return s.Create(t.Context(), RequestToken{
+			Key: randomHex(16), ConsumerKey: "app", OwnerID: 1, Client: validator.Network(netip.MustParseAddr(client)), Expires: s.clock.Add(time.Minute),
+		})
+	}
+	var err error
+	for i := 0; i < 20_000 && err == nil; i++ {
+		err = create(fmt.Sprintf("2001:db8::%x", 1+i)) // of one network
+	}
+	wantError(t, err, ErrStateFull)
+	for range 3 {
+		wantError(t, create("192.0.2.1"), nil)
+	}
+	wantError(t, create("2001:db8::ffff"), ErrStateFull)
+	for i := range 20_000 {
+		_ = create(fmt.Sprintf("10.0.%d.%d", i/256%256, i%256))
+	}
+	if used, size := s.Bytes(); used > size/8 {
+		t.Errorf("the app holds %d of %d bytes", used, size)
+	}
+	s.clock = s.clock.Add(time.Hour)
+	if used, _ := s.Bytes(); used != 0 || len(s.holders) != 0 {
+		t.Errorf("%d bytes and %d holders are left", used, len(s.holders))
 	}
 }

@@ -118,6 +118,7 @@ func (s *Server) initiate(ctx context.Context, r Request) Answer {
 	}
 	t := RequestToken{
 		Key: randomHex(16), Secret: randomHex(16), ConsumerKey: q.consumer.Key, OwnerID: q.consumer.OwnerID,
+		Client:   validator.Network(r.Sent.ClientIP),
 		Callback: callback, Expires: ends(s.now(), s.cfg.Lifetimes.RequestToken),
 	}
 	if err := s.state.Create(ctx, t); err != nil {

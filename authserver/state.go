@@ -3,6 +3,7 @@ package authserver
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 )
 
@@ -51,7 +52,9 @@ type RequestToken struct {
 	Key, Secret string
 	ConsumerKey string
 	// OwnerID is the owner of the app, whose share of the memory the token takes.
-	OwnerID  uint64
+	OwnerID uint64
+	// Client is the network of the client that asked for it.
+	Client   netip.Addr
 	Callback string // as sent at /initiate
 	Expires  time.Time
 	// Approval is set once a user has approved.
