@@ -3,6 +3,7 @@ package store_test
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,4 +114,71 @@ func lock(t *testing.T, path string) *sql.Conn {
 		t.Fatal(err)
 	}
 	return conn
+}
+
+// TestCrashedWriter leaves a file as a writer does that was killed: with a journal
+// of pages that the file has changed already. What reads it and what writes to it
+// sees the rows from before.
+func TestCrashedWriter(t *testing.T) {
+	for _, journal := range []string{"DELETE", "WAL"} {
+		for _, writes := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, writes %t", journal, writes), func(t *testing.T) {
+				f := newFarm(t, storetest.Named(t, "SQLite 1.39"))
+				f.Exec(t, "PRAGMA journal_mode = "+journal)
+				f.Config.DSN = crash(t, f.Config.DSN)
+				cfg := f.Config
+				if cfg.Writes = writes; writes {
+					err := open(t, cfg).Wiki(f.View()).Transact(t.Context(), nil, func(*store.Tx) error { return nil })
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				facts, err := open(t, f.Config).Wiki(f.View()).Lookup(t.Context(), f.oauth1)
+				if err != nil || facts.User == nil || facts.Consumer == nil {
+					t.Errorf("%+v, %v", facts, err)
+				}
+			})
+		}
+	}
+}
+
+// crash copies a file and its journals in the middle of a transaction that has
+// changed the file, and returns the path of the copy.
+func crash(t *testing.T, path string) (copied string) {
+	t.Helper()
+	db, err := sql.Open(wikidb.SQLite, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // the transaction is not to end well
+	db.SetMaxOpenConns(1)
+	for _, statement := range []string{
+		"PRAGMA cache_size = 1", "BEGIN IMMEDIATE", "DELETE FROM oauth_registered_consumer",
+		"CREATE TABLE filling AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 500) SELECT randomblob(2000) AS b FROM n",
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copied = filepath.Join(t.TempDir(), filepath.Base(path))
+	journals := 0
+	for _, end := range []string{"", "-journal", "-wal"} {
+		content, err := os.ReadFile(path + end)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(copied+end, content, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end != "" && len(content) > 0 {
+			journals++
+		}
+	}
+	if journals != 1 {
+		t.Fatalf("%d journals", journals)
+	}
+	return copied
 }

@@ -1,6 +1,6 @@
 // Package sqlite lets package store use SQLite files. Importing it registers
 // the driver "sqlite". The DSN is the path of the file. A pool that does not write
-// opens it for reading only.
+// changes no rows.
 package sqlite
 
 import (
@@ -24,7 +24,11 @@ type driver struct{}
 
 // Options of a connection. A file that is not there is never made.
 const (
-	reading = "?mode=ro&_pragma=busy_timeout(1000)&_pragma=query_only(1)"
+	// query_only(1) has SQLite refuse statements that change rows. mode=rw lets it
+	// take back what a writer that was killed has left in the file, where the
+	// system allows that. With mode=ro each lookup would fail until somebody else
+	// does.
+	reading = "?mode=rw&_pragma=busy_timeout(1000)&_pragma=query_only(1)"
 	// synchronous(FULL) has a COMMIT on the disk when it returns, in WAL mode too.
 	writing = "?mode=rw&_pragma=busy_timeout(1000)&_pragma=synchronous(FULL)"
 )
