@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/e2e/harness"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/packets"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/sign"
 )
 
@@ -64,14 +65,14 @@ func TestIssuingHandshakeBeginsAgain(t *testing.T) {
 // it and the database, of the account that writes.
 type killable struct {
 	*issuer
-	proxy  *mariadb.Proxy
+	proxy  *packets.Proxy
 	passed int // packets of the last request of killAt
 }
 
 func newKillable(t *testing.T, own ...string) *killable {
 	t.Helper()
 	server := mariadb.Start(t).TCPAddr()
-	k := &killable{proxy: mariadb.NewProxy(t, server)}
+	k := &killable{proxy: packets.NewProxy(t, server, packets.ReadMySQL)}
 	k.issuer = issuerOf(t, harness.Options{OwnProcess: true}, account{through: func(dsn string) string {
 		return strings.Replace(dsn, server, k.proxy.Addr, 1)
 	}}, own...)

@@ -10,13 +10,14 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/e2e/harness"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/packets"
 )
 
 // fragile is an issuer whose two accounts reach the database through proxies.
 type fragile struct {
 	*issuer
 	reader, writer *harness.Proxy
-	packets        *mariadb.Proxy // behind that of the writer
+	packets        *packets.Proxy // behind that of the writer
 }
 
 func newFragile(t *testing.T, queryTimeout string, own ...string) *fragile {
@@ -25,7 +26,7 @@ func newFragile(t *testing.T, queryTimeout string, own ...string) *fragile {
 	w.StoreLines = append(w.StoreLines, "query_timeout "+queryTimeout)
 	f := &fragile{reader: w.Through(t)}
 	server := mariadb.Start(t).TCPAddr()
-	f.packets = mariadb.NewProxy(t, server)
+	f.packets = packets.NewProxy(t, server, packets.ReadMySQL)
 	f.writer = harness.NewProxy(t, f.packets.Addr)
 	f.issuer = issuerOf(t, harness.Options{Wiki: w}, account{
 		through: func(dsn string) string { return strings.Replace(dsn, server, f.writer.Addr, 1) },

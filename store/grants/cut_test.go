@@ -16,6 +16,8 @@ import (
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/packets"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/postgres"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store/grants"
@@ -26,7 +28,9 @@ import (
 // write is one call of a method that writes, as a child process can be told of it.
 type write struct {
 	Method     string
+	Driver     string
 	DSN        string
+	Waits      bool // the child waits for a line before it, and for its end afterwards
 	Approval   authserver.Approval
 	Old        string
 	Token      authserver.Token
@@ -103,28 +107,43 @@ func (s *scene) state(t *testing.T, of selection) []string {
 		"oauth_accepted_consumer", of.acceptances), s.rows(t, "oaat_identifier, oaat_revoked", "oauth2_access_tokens", of.tokens)...)
 }
 
+// proxy stands in front of the scene's server, and cuts its connection after a
+// number of packets. The configuration leads to the proxy.
+func (s *scene) proxy(t *testing.T, cfg *store.Config, packetsBefore int, cut func()) *packets.Proxy {
+	t.Helper()
+	server, read := "", packets.ReadMySQL
+	if s.Driver == wikidb.Postgres {
+		server, read = postgres.Start(t).TCPAddr(), packets.ReadPostgres
+	} else {
+		server = mariadb.Start(t).TCPAddr()
+	}
+	proxy := packets.NewProxy(t, server, read)
+	proxy.CutAfter(packetsBefore, cut)
+	cfg.DSN = strings.Replace(cfg.DSN, server, proxy.Addr, 1)
+	return proxy
+}
+
 // TestCutConnections cuts the connection at each packet of each write.
 func TestCutConnections(t *testing.T) {
-	s := only(t)
-	for _, at := range situations {
-		t.Run(at.name, func(t *testing.T) {
-			s.cutEverywhere(t, at, func(w write, cfg store.Config, packets int) (bool, error) {
-				server := mariadb.Start(t).TCPAddr()
-				proxy := mariadb.NewProxy(t, server)
-				proxy.CutAfter(packets, func() {})
-				cfg.DSN = strings.Replace(cfg.DSN, server, proxy.Addr, 1)
-				pool, err := grants.Open(cfg)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer pool.Close() //nolint:errcheck // nothing is lost
-				err = w.call(t.Context(), grants.New(pool, s.View()))
-				if err != nil && validator.FailureOf(err) != validator.ServerFailure {
-					t.Errorf("cut after %d packets: %v of class %v", packets, err, validator.FailureOf(err))
-				}
-				return proxy.WasCut(), err
+	for _, name := range []string{"MariaDB 1.39", "PostgreSQL 1.39"} {
+		s := newScene(t, storetest.Named(t, name))
+		for _, at := range situations {
+			t.Run(name+" "+at.name, func(t *testing.T) {
+				s.cutEverywhere(t, at, func(w write, cfg store.Config, packets int) (bool, error) {
+					proxy := s.proxy(t, &cfg, packets, func() {})
+					pool, err := grants.Open(cfg)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer pool.Close() //nolint:errcheck // nothing is lost
+					err = w.call(t.Context(), grants.New(pool, s.View()))
+					if err != nil && validator.FailureOf(err) != validator.ServerFailure {
+						t.Errorf("cut after %d packets: %v of class %v", packets, err, validator.FailureOf(err))
+					}
+					return proxy.WasCut(), err
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -133,12 +152,12 @@ func TestCutConnections(t *testing.T) {
 func TestLostWithdrawalNamesItsTokens(t *testing.T) {
 	s := only(t)
 	direct := openTables(t, s.Wiki, s.config)
+	if _, err := direct.Acceptances(t.Context(), s.alice, 2); err != nil { // so that its session is there
+		t.Fatal(err)
+	}
 	lost := 0
 	s.cutEverywhere(t, situations[len(situations)-1], func(w write, cfg store.Config, packets int) (bool, error) {
-		server := mariadb.Start(t).TCPAddr()
-		proxy := mariadb.NewProxy(t, server)
-		proxy.CutAfter(packets, func() {})
-		cfg.DSN = strings.Replace(cfg.DSN, server, proxy.Addr, 1)
+		proxy := s.proxy(t, &cfg, packets, func() {})
 		pool, err := grants.Open(cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -176,18 +195,12 @@ func TestKilledProcesses(t *testing.T) {
 			s.cutEverywhere(t, at, func(w write, cfg store.Config, packets int) (bool, error) {
 				cmd := exec.CommandContext(t.Context(), os.Args[0])
 				started := make(chan struct{})
-				server := mariadb.Start(t).TCPAddr()
-				proxy := mariadb.NewProxy(t, server)
-				proxy.CutAfter(packets, func() {
+				proxy := s.proxy(t, &cfg, packets, func() {
 					<-started
 					_ = cmd.Process.Kill()
 				})
-				w.DSN = strings.Replace(cfg.DSN, server, proxy.Addr, 1)
-				var text bytes.Buffer
-				if err := gob.NewEncoder(&text).Encode(w); err != nil {
-					t.Fatal(err)
-				}
-				cmd.Env = append(os.Environ(), childEnv+"="+hex.EncodeToString(text.Bytes()))
+				w.Driver, w.DSN = cfg.Driver, cfg.DSN
+				cmd.Env = w.environment(t)
 				var out bytes.Buffer
 				cmd.Stdout, cmd.Stderr = &out, &out
 				if err := cmd.Start(); err != nil {
@@ -207,16 +220,36 @@ func TestKilledProcesses(t *testing.T) {
 	}
 }
 
-// childEnv tells a child of TestKilledProcesses what to write.
+// childEnv tells a child of TestKilledProcesses or TestKilledWriters what to write.
 const childEnv = "GRANTS_TEST_WRITE"
+
+// environment is that of a child that writes.
+func (w *write) environment(t *testing.T) []string {
+	t.Helper()
+	var text bytes.Buffer
+	if err := gob.NewEncoder(&text).Encode(w); err != nil {
+		t.Fatal(err)
+	}
+	return append(os.Environ(), childEnv+"="+hex.EncodeToString(text.Bytes()))
+}
 
 func child() int {
 	var w write
 	err := gob.NewDecoder(hex.NewDecoder(strings.NewReader(os.Getenv(childEnv)))).Decode(&w)
 	if err == nil {
 		var pool *store.Pool
-		if pool, err = grants.Open(store.Config{Driver: wikidb.MySQL, DSN: w.DSN, QueryTimeout: time.Minute}); err == nil {
-			err = w.call(context.Background(), grants.New(pool, store.Wiki{ID: "enwiki", Release: validator.Release139}))
+		if pool, err = grants.Open(store.Config{Driver: w.Driver, DSN: w.DSN, QueryTimeout: time.Minute}); err == nil {
+			tables := grants.New(pool, store.Wiki{ID: "enwiki", Release: validator.Release139})
+			if w.Waits {
+				err = waitForParent(tables)
+			}
+			if err == nil {
+				err = w.call(context.Background(), tables)
+			}
+			if err == nil && w.Waits {
+				fmt.Println("done") //nolint:forbidigo // for the parent
+				select {}
+			}
 		}
 	}
 	if err != nil {
@@ -234,16 +267,16 @@ func (s *scene) cutEverywhere(t *testing.T, at situation, try func(w write, cfg 
 	cfg.QueryTimeout = time.Minute
 	direct := openTables(t, s.Wiki, cfg)
 	none, all := 0, 0
-	for packets := range 200 {
+	for packets := range 400 {
 		s.clear(t)
 		w := at.prepare(t, s)
-		before := s.state(t, everything)
+		before, sessions := s.state(t, everything), s.sessions(t)
 		cut, err := try(w, cfg, packets)
 		done := err == nil
 		if !done {
 			// The server may not have noticed yet that nobody is there any more. What
 			// is waiting for its locks sees how it ended.
-			s.settle(t)
+			s.settle(t, sessions)
 			done = !slices.Equal(s.state(t, everything), before)
 		}
 		if done {
@@ -251,14 +284,7 @@ func (s *scene) cutEverywhere(t *testing.T, at situation, try func(w write, cfg 
 		} else {
 			none++
 		}
-		err = w.call(t.Context(), direct)
-		switch {
-		case !done && err != nil:
-			t.Errorf("after %d packets nothing was written, but the same write fails: %v", packets, err)
-		case done && at.again == "" && err != nil, done && at.again != "" && (err == nil || !strings.Contains(err.Error(), at.again)):
-			t.Errorf("after %d packets all was written; the same write: %v, want %q", packets, err, at.again)
-		}
-		s.wantDone(t, packets, w, everything)
+		s.repeat(t, fmt.Sprintf("after %d packets", packets), at, w, direct, done)
 		if !cut {
 			t.Logf("%d packets; %d cuts left nothing, %d left all", packets, none, all-1)
 			if none < 10 || all < 2 {
@@ -270,25 +296,60 @@ func (s *scene) cutEverywhere(t *testing.T, at situation, try func(w write, cfg 
 	t.Error("the write never passed")
 }
 
-// settle waits until no transaction of the account is open.
-func (s *scene) settle(t *testing.T) {
+// repeat calls a write again of which the tables hold all, or nothing. It leads to
+// the end once.
+func (s *scene) repeat(t *testing.T, moment string, at situation, w write, direct *grants.Tables, done bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		var n int
-		row := s.Rows.Conn.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.innodb_trx x "+
-			"JOIN information_schema.processlist p ON p.id = x.trx_mysql_thread_id WHERE p.user = '"+storetest.WriterUser+"'")
-		if err := row.Scan(&n); err != nil {
+	err := w.call(t.Context(), direct)
+	switch {
+	case !done && err != nil:
+		t.Errorf("%s nothing was written, but the same write fails: %v", moment, err)
+	case done && at.again == "" && err != nil, done && at.again != "" && (err == nil || !strings.Contains(err.Error(), at.again)):
+		t.Errorf("%s all was written; the same write: %v, want %q", moment, err, at.again)
+	}
+	s.wantDone(t, moment, w, everything)
+}
+
+// sessions are those of the account that writes. The server removes one when its
+// transaction has ended. Its list of transactions would be stale for 100 ms.
+func (s *scene) sessions(t *testing.T) []string {
+	t.Helper()
+	list := "SELECT id FROM information_schema.processlist WHERE user = '" + storetest.WriterUser + "'"
+	if s.Driver == wikidb.Postgres {
+		list = "SELECT pid FROM pg_stat_activity WHERE usename = '" + storetest.WriterUser + "'"
+	}
+	rows, err := s.Rows.Conn.QueryContext(t.Context(), list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
 			t.Fatal(err)
 		}
-		if n == 0 {
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+// settle waits until no sessions are left but those that were there before.
+func (s *scene) settle(t *testing.T, before []string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if !slices.ContainsFunc(s.sessions(t), func(id string) bool { return !slices.Contains(before, id) }) {
 			return
 		}
 	}
-	t.Fatal("a transaction stays open")
+	t.Fatal("a session stays open")
 }
 
 // wantDone holds the rows after a write: all of it, once.
-func (s *scene) wantDone(t *testing.T, packets int, w write, of selection) {
+func (s *scene) wantDone(t *testing.T, moment string, w write, of selection) {
 	t.Helper()
 	acceptances := s.rows(t, "oaac_grants", "oauth_accepted_consumer", of.acceptances)
 	live := s.rows(t, "oaat_identifier", "oauth2_access_tokens", of.tokens+" AND oaat_revoked = 0")
@@ -304,7 +365,7 @@ func (s *scene) wantDone(t *testing.T, packets int, w write, of selection) {
 	}
 	for i, got := range [][]string{acceptances, live, revoked} {
 		if !slices.Equal(got, want[i]) {
-			t.Errorf("after %d packets: %s are %q, want %q", packets, []string{"acceptances", "tokens", "revoked tokens"}[i], got, want[i])
+			t.Errorf("%s: %s are %q, want %q", moment, []string{"acceptances", "tokens", "revoked tokens"}[i], got, want[i])
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-mwoauth/caddy-mwoauth/authserver"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/mariadb"
+	"github.com/caddy-mwoauth/caddy-mwoauth/internal/packets"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store/grants"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
@@ -64,7 +65,7 @@ const untilAnswered = 1 << 30
 func (w *stopped) call(t *testing.T, stop func()) {
 	cfg := w.config
 	cfg.QueryTimeout = time.Minute
-	proxy := mariadb.NewProxy(t, w.server)
+	proxy := packets.NewProxy(t, w.server, packets.ReadMySQL)
 	proxy.CutAfter(w.packets, stop)
 	cfg.DSN = strings.Replace(cfg.DSN, w.server, proxy.Addr, 1)
 	pool, err := grants.Open(cfg)
@@ -154,7 +155,7 @@ func (s *scene) wantOutcomes(t *testing.T, writes []*stopped) {
 		case done && w.again == "" && err != nil, done && w.again != "" && (err == nil || !strings.Contains(err.Error(), w.again)):
 			t.Errorf("%s: all was written; the same write: %v, want %q", name, err, w.again)
 		}
-		w.wantDone(t, w.packets, w.write, w.of(w.write))
+		w.wantDone(t, fmt.Sprintf("after %d packets", w.packets), w.write, w.of(w.write))
 	}
 	for _, at := range situations {
 		t.Logf("%s: %d left nothing, %d left all", at.name, none[at.name], all[at.name])

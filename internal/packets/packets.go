@@ -1,10 +1,13 @@
-package mariadb
+// Package packets cuts connections to a database server at a packet that a test
+// names.
+package packets
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"io"
 	"net"
-	"slices"
 	"sync"
 	"testing"
 )
@@ -15,6 +18,7 @@ type Proxy struct {
 	Addr string // where it listens: 127.0.0.1 and its port
 
 	target string
+	read   Reader
 
 	mu       sync.Mutex
 	passed   int
@@ -25,14 +29,18 @@ type Proxy struct {
 	last     string // the packet that was not handed on
 }
 
+// Reader reads one packet, whole. first reports whether it is the first one that a
+// client sends over a connection.
+type Reader func(from io.Reader, first bool) ([]byte, error)
+
 // NewProxy starts a proxy to the address of a server. It ends with the test.
-func NewProxy(tb testing.TB, target string) *Proxy {
+func NewProxy(tb testing.TB, target string, read Reader) *Proxy {
 	tb.Helper()
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p := &Proxy{Addr: l.Addr().String(), target: target}
+	p := &Proxy{Addr: l.Addr().String(), target: target, read: read}
 	tb.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
@@ -101,18 +109,14 @@ func (p *Proxy) serve(client net.Conn) {
 	wg.Wait()
 }
 
-// pipe hands on packets: three bytes of length, a number, and that many bytes.
+// pipe hands on packets: requests of a client, or what the server answers.
 func (p *Proxy) pipe(to io.Writer, from io.Reader, requests bool) {
-	for {
-		packet := make([]byte, 4)
-		if _, err := io.ReadFull(from, packet); err != nil {
+	for first := requests; ; first = false {
+		packet, err := p.read(from, first)
+		if err != nil || !p.next(requests, packet) {
 			return
 		}
-		body := make([]byte, int(packet[0])|int(packet[1])<<8|int(packet[2])<<16)
-		if _, err := io.ReadFull(from, body); err != nil || !p.next(requests, body) {
-			return
-		}
-		if _, err := to.Write(slices.Concat(packet, body)); err != nil {
+		if _, err := to.Write(packet); err != nil {
 			return
 		}
 	}
@@ -133,4 +137,38 @@ func (p *Proxy) next(request bool, packet []byte) bool {
 	p.didCut, p.last = true, string(packet)
 	p.cut()
 	return false
+}
+
+// ReadMySQL reads a packet of MySQL: three bytes of length, a number, and that many
+// bytes.
+func ReadMySQL(from io.Reader, _ bool) ([]byte, error) {
+	head := make([]byte, 4)
+	if _, err := io.ReadFull(from, head); err != nil {
+		return nil, err
+	}
+	return rest(from, head, int(head[0])|int(head[1])<<8|int(head[2])<<16)
+}
+
+// ReadPostgres reads a message of PostgreSQL: a type, which the first one of a
+// client lacks, and four bytes of length, which count themselves.
+func ReadPostgres(from io.Reader, first bool) ([]byte, error) {
+	kind := 1
+	if first {
+		kind = 0
+	}
+	head := make([]byte, kind+4)
+	if _, err := io.ReadFull(from, head); err != nil {
+		return nil, err
+	}
+	return rest(from, head, int(binary.BigEndian.Uint32(head[kind:]))-4)
+}
+
+// rest reads what follows the head of a packet.
+func rest(from io.Reader, head []byte, size int) ([]byte, error) {
+	if size < 0 || size > 1<<24 {
+		return nil, errors.New("not a packet")
+	}
+	packet := append(head, make([]byte, size)...)
+	_, err := io.ReadFull(from, packet[len(head):])
+	return packet, err
 }
