@@ -225,8 +225,8 @@ func (t *Tx) Query(text string, values []string, row func(cells []sql.RawBytes) 
 
 // Exec runs a statement that changes rows, and returns how many it has changed.
 // The text is as that of Query. Its error is ErrDuplicate if a row of an INSERT
-// exists already; the transaction must end then. A value that the database would
-// not keep as it is is refused.
+// exists already; the transaction must end then. It refuses a value that the
+// database would not keep as it is.
 func (t *Tx) Exec(text string, values ...string) (changed int64, err error) {
 	for _, v := range values {
 		if !t.Dialect().Holds(v) {

@@ -26,7 +26,7 @@ func checkAccept(t *testing.T, s *scene) {
 	if row.ID == 0 || !reflect.DeepEqual(row, want) {
 		t.Errorf("accepted\n got %+v\nwant %+v", row, want)
 	}
-	wantRows(t, s.acceptanceRows(t), approvedRow(first, "*", stored))
+	wantRows(t, s.acceptanceRows(t), approvedRow(first, stored))
 
 	// A second consent keeps token, secret and date, and replaces the grants.
 	again := s.approval(s.alice, s.app1)
@@ -36,7 +36,7 @@ func checkAccept(t *testing.T, s *scene) {
 	if !reflect.DeepEqual(second, want) {
 		t.Errorf("accepted again\n got %+v\nwant %+v", second, want)
 	}
-	wantRows(t, s.acceptanceRows(t), approvedRow(first, "*", `["authonly"]`))
+	wantRows(t, s.acceptanceRows(t), approvedRow(first, `["authonly"]`))
 
 	// Another user and another app have rows of their own.
 	s.accept(t, s.approval(s.bob, s.app1))
@@ -102,7 +102,7 @@ func TestAcceptWritesGaps(t *testing.T) {
 		a := s.approval(s.alice, s.app1)
 		a.Grants, _ = authserver.ParseGrantList([]byte(`{"0":"useoauth","2":"editpage"}`))
 		s.accept(t, a)
-		wantRows(t, s.acceptanceRows(t), approvedRow(a, "*", `{"0":"useoauth","2":"editpage"}`))
+		wantRows(t, s.acceptanceRows(t), approvedRow(a, `{"0":"useoauth","2":"editpage"}`))
 	})
 }
 
@@ -168,7 +168,7 @@ func acceptRefuses(t *testing.T, s *scene) {
 	if _, err := s.Accept(t.Context(), second); err == nil || !strings.Contains(err.Error(), "can hold") {
 		t.Errorf("a row that is there: %v", err)
 	}
-	wantRows(t, s.acceptanceRows(t), approvedRow(first, "*", stored))
+	wantRows(t, s.acceptanceRows(t), approvedRow(first, stored))
 }
 
 // checkAcceptancesOf lists what a user allowed, newest first.

@@ -111,16 +111,20 @@ func (s *scene) state(t *testing.T, of selection) []string {
 // number of packets. The configuration leads to the proxy.
 func (s *scene) proxy(t *testing.T, cfg *store.Config, packetsBefore int, cut func()) *packets.Proxy {
 	t.Helper()
-	server, read := "", packets.ReadMySQL
-	if s.Driver == wikidb.Postgres {
-		server, read = postgres.Start(t).TCPAddr(), packets.ReadPostgres
-	} else {
-		server = mariadb.Start(t).TCPAddr()
-	}
+	server, read := s.server(t)
 	proxy := packets.NewProxy(t, server, read)
 	proxy.CutAfter(packetsBefore, cut)
 	cfg.DSN = strings.Replace(cfg.DSN, server, proxy.Addr, 1)
 	return proxy
+}
+
+// server is the address of the scene's server, and how its packets are read.
+func (s *scene) server(t *testing.T) (addr string, read packets.Reader) {
+	t.Helper()
+	if s.Driver == wikidb.Postgres {
+		return postgres.Start(t).TCPAddr(), packets.ReadPostgres
+	}
+	return mariadb.Start(t).TCPAddr(), packets.ReadMySQL
 }
 
 // TestCutConnections cuts the connection at each packet of each write.

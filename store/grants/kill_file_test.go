@@ -55,7 +55,7 @@ func killWriters(t *testing.T, s *scene, at situation) {
 		if info, err := os.Stat(w.DSN + "-journal"); err == nil && info.Size() > 0 {
 			left++
 		}
-		// The connection is a new one: nobody but the killed process had the file open.
+		// The connection is a new one, and the first one since the kill that reads rows.
 		if facts, err := s.Store(t).Lookup(t.Context(), validator.Key{Protocol: validator.OAuth1, Consumer: s.app1.Key}); err != nil || facts.Consumer == nil {
 			t.Errorf("killed after %v: oauth cannot read: %v", after, err)
 		}

@@ -186,9 +186,9 @@ func wantRows(t testing.TB, got []string, want ...string) {
 	}
 }
 
-// approvedRow is what acceptanceRows reads of an approval.
-func approvedRow(a authserver.Approval, wiki, grants string) string {
-	return fmt.Sprintf("%s|%d|%d|%s|%s|%s|20260301120000|%d", wiki, a.UserID, a.ConsumerID, a.Token, a.Secret, grants, a.Version)
+// approvedRow is what acceptanceRows reads of an approval on all wikis.
+func approvedRow(a authserver.Approval, grants string) string {
+	return fmt.Sprintf("*|%d|%d|%s|%s|%s|20260301120000|%d", a.UserID, a.ConsumerID, a.Token, a.Secret, grants, a.Version)
 }
 
 // noSecrets fails if an error holds one of the values.
