@@ -1,7 +1,8 @@
-// Package store reads the tables of MediaWiki and its OAuth extension. A Pool
-// holds the connections to one primary and its replicas; a Store is the view of
-// one wiki through it, and a validator.Store. A lookup is one statement in one
-// round trip, or one for each server where the tables are on several.
+// Package store reads the tables of MediaWiki and its OAuth extension, and runs
+// the transactions of package store/grants. A Pool holds the connections to one
+// primary and its replicas; a Store is the view of one wiki through it, and a
+// validator.Store. A lookup is one statement in one round trip, or one for each
+// server where the tables are on several.
 //
 // Drivers are packages of their own, registered by being imported: store/mysql,
 // store/postgres, store/sqlite.
