@@ -43,6 +43,7 @@ type Tx struct {
 	conn   *sql.Conn
 	rights Rights
 	writes bool
+	broken error // of a statement that failed
 }
 
 // Transact calls do in one transaction on the primary of the OAuth tables, and
@@ -124,9 +125,13 @@ func (s *Store) attempt(ctx context.Context, tx *Tx, do func(*Tx) error) (err er
 		}
 		p.cfg.Observe(time.Since(start), observed)
 	}()
-	tx.ctx, tx.view, tx.conn = ctx, s, conn
-	if err := do(tx); err != nil || ended {
+	tx.ctx, tx.view, tx.conn, tx.broken = ctx, s, conn, nil
+	switch err := do(tx); {
+	case err != nil || ended:
 		return err
+	case tx.broken != nil:
+		// PostgreSQL would roll back, and answer a COMMIT without an error.
+		return tx.broken
 	}
 	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
 		if p.driver.Conflict(err) == LostRace {
@@ -258,8 +263,13 @@ func (t *Tx) fill(text string, values []string) (string, []any) {
 
 var oauthTableNames = []string{"oauth_registered_consumer", "oauth_accepted_consumer", "oauth2_access_tokens"}
 
-// failed classifies the error of a statement.
+// failed classifies the error of a statement, after which nothing is committed.
 func (t *Tx) failed(err error, start time.Time) error {
+	t.broken = t.classify(err, start)
+	return t.broken
+}
+
+func (t *Tx) classify(err error, start time.Time) error {
 	p := t.view.pool
 	switch p.driver.Conflict(err) {
 	case DuplicateRow:

@@ -45,6 +45,36 @@ func TestPoolsThatReadCannotWrite(t *testing.T) {
 	}
 }
 
+// TestFailedStatements commits nothing once a statement has failed, although the
+// function of the transaction takes no notice.
+func TestFailedStatements(t *testing.T) {
+	for _, name := range writers {
+		w := storetest.Named(t, name).Open(t)
+		w.Insert(t, wikidb.Token{Identifier: "abc"})
+		s := open(t, w.Writer(t)).Wiki(w.View())
+		insert := func(tx *store.Tx) error {
+			_, err := tx.Exec("INSERT INTO {oauth2_access_tokens} (oaat_identifier, oaat_expires, oaat_acceptance_id, oaat_revoked) VALUES ($1, "+
+				tx.Dialect().StoredTime("$2")+", 0, 0)", "abc", "20260301120000")
+			return err
+		}
+		err := s.Transact(t.Context(), nil, func(tx *store.Tx) error {
+			if err := revoke(tx); err != nil {
+				return err
+			}
+			_ = insert(tx) // on purpose
+			return nil
+		})
+		if !errors.Is(err, store.ErrDuplicate) {
+			t.Errorf("%s: %v, want that of the statement", name, err)
+		}
+		var revoked int
+		row := w.Rows.Conn.QueryRowContext(t.Context(), "SELECT oaat_revoked FROM "+w.Table("oauth2_access_tokens"))
+		if err := row.Scan(&revoked); err != nil || revoked != 0 {
+			t.Errorf("%s: revoked %d, %v", name, revoked, err)
+		}
+	}
+}
+
 // TestMissingFile is never made, by no kind of pool.
 func TestMissingFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing.sqlite")

@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/postgres"
 	"github.com/caddy-mwoauth/caddy-mwoauth/internal/wikidb"
 	"github.com/caddy-mwoauth/caddy-mwoauth/store/storetest"
+	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
 func wantErr(t testing.TB, what string, got, want error) {
@@ -164,6 +165,26 @@ func TestSessionZone(t *testing.T) {
 		a.Accepted = at
 		if row := s.accept(t, a); !row.Accepted.Equal(at) {
 			t.Errorf("accepted at %v, want %v", row.Accepted, at)
+		}
+	}
+}
+
+// TestSequenceBehind has a table whose ids were written by hand, as by a copy from
+// another database. That is no token that exists, and no approval that was faster.
+func TestSequenceBehind(t *testing.T) {
+	s := newScene(t, storetest.Named(t, "PostgreSQL 1.39"))
+	a := s.accept(t, s.approval(s.alice, s.app2))
+	s.issue(t, a)
+	for _, sequence := range []string{"oauth_accepted_consumer_oaac_id_seq", "oauth2_access_tokens_oaat_id_seq"} {
+		s.Exec(t, "SELECT setval('"+sequence+"', 1, false)")
+	}
+	row, need := token(a, "basic")
+	_, err := s.Accept(t.Context(), s.approval(s.bob, s.app2))
+	for what, err := range map[string]error{"accept": err, "issue": s.IssueToken(t.Context(), row, need)} {
+		if validator.FailureOf(err) != validator.KeyFailure || !strings.Contains(fmt.Sprint(err), "set it with setval") {
+			t.Errorf("%s: %v of class %v", what, err, validator.FailureOf(err))
+		} else {
+			noSecrets(t, err, row.JTI)
 		}
 	}
 }

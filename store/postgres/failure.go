@@ -12,6 +12,10 @@ import (
 	"github.com/caddy-mwoauth/caddy-mwoauth/validator"
 )
 
+// duplicate is the code of a value that a unique index has already. The name of
+// the index of a primary key ends with primaryKey.
+const duplicate, primaryKey = "23505", "_pkey"
+
 // Codes of errors that say that something is not there or not granted.
 const (
 	denied        = "42501"
@@ -65,9 +69,13 @@ func (driver) Conflict(err error) store.Conflict {
 	if !ok {
 		return store.NoConflict
 	}
-	switch e.Code {
-	case "23505": // a unique index has it
+	switch {
+	case e.Code == duplicate && strings.HasSuffix(e.ConstraintName, primaryKey):
+		return store.NoConflict // the id is the row's own, of a sequence that lags behind the table
+	case e.Code == duplicate:
 		return store.DuplicateRow
+	}
+	switch e.Code {
 	case "40001", "40P01", "55P03": // serialization, deadlock, lock not available
 		return store.LostRace
 	}
@@ -116,6 +124,9 @@ func (driver) Explain(err error) error {
 			return errors.New(err.Error()) // the error itself holds the password
 		}
 		return err
+	case e.Code == duplicate && strings.HasSuffix(e.ConstraintName, primaryKey):
+		return fmt.Errorf("the sequence that counts the ids of a table is behind its rows (%q, error %s): set it with setval",
+			e.ConstraintName, e.Code)
 	case driver{}.Missing(err) != nil:
 		return fmt.Errorf("missing, or not granted to the account: %q (error %s): see the GRANT statements in docs/database.md",
 			e.Message, e.Code)
