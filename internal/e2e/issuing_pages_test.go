@@ -77,7 +77,7 @@ func TestIssuingOpenRedirect(t *testing.T) {
 	}
 	// No user is signed in where the authentication handler does not run.
 	for _, more := range []string{"", "&returnto=//evil.example", "&return=https://evil.example/", "&rd=https://evil.example/"} {
-		a := i.Get(t, "/w/index.php?title=Special:OAuth%2Fauthorize&oauth_token=x"+more, "")
+		a := i.Get(t, "/w/index.php?title=Special:OAuth/%61uthorize&oauth_token=x"+more, "")
 		u, err := url.Parse(a.Header.Get("Location"))
 		if err != nil || a.Status != http.StatusFound || u.Host != "login.example" || len(u.Query()) != 1 {
 			t.Errorf("%s: %d %q, %v", more, a.Status, a.Header.Get("Location"), err)
