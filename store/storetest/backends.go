@@ -141,6 +141,12 @@ func (b Backend) OpenOn(tb testing.TB, s *mariadb.Server) Wiki {
 	return b.open(tb, mariadbServer{s})
 }
 
+// On returns the wiki as one that is on the server already.
+func (w Wiki) On(s *mariadb.Server) Wiki {
+	w.server = mariadbServer{s}
+	return w
+}
+
 func (b Backend) open(tb testing.TB, on server) Wiki {
 	tb.Helper()
 	w := Wiki{

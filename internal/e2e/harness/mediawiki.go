@@ -63,7 +63,7 @@ func NewMediaWiki(tb testing.TB) *MediaWiki {
 		Wiki: storetest.Wiki{
 			Backend: storetest.Backend{Driver: wikidb.MySQL, Release: validator.Release139}, Database: database, OAuthDatabase: database,
 			Rows: wikidb.DB{Conn: conn, Driver: wikidb.MySQL, Release: validator.Release139}, Config: store.Config{Driver: wikidb.MySQL},
-		},
+		}.On(s),
 		SiteKey: "site-key-" + wikidb.RandomHex(16), Password: wikidb.RandomHex(16), IssuerKey: issuerKey(),
 	}
 	for _, statement := range wikidb.OAuthSchema(w.Driver, w.Release, "") {
