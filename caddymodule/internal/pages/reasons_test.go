@@ -13,6 +13,7 @@ var machinesOnly = map[authserver.Reason]bool{
 	authserver.NoReason:                 true,
 	authserver.SeveralClientCredentials: true,
 	authserver.CodeUnreadable:           true,
+	authserver.CodeMalformed:            true,
 	authserver.CodeExpired:              true,
 	authserver.CodeUsed:                 true,
 	authserver.CodeOfOtherClient:        true,
