@@ -70,6 +70,9 @@ func TestDocumentedCaddyfilesAdapt(t *testing.T) {
 		for _, block := range regexp.MustCompile("(?s)```caddyfile\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 			found++
 			config := block[1]
+			if strings.HasPrefix(strings.TrimSpace(config), "@") { // a part of a site
+				config = "wiki.example.org {\n" + config + "\trespond @browser 401\n}\n"
+			}
 			if !strings.HasPrefix(config, "{") && !strings.Contains(config, "store ") { // it leans on the settings before it
 				config = "{\n\toauth {\n\t\tstore mysql x@/y\n\t\twiki enwiki\n\t\tmediawiki 1.39\n\t\tsecret_key none\n\t}\n}\n" + config
 			}
