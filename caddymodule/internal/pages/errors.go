@@ -20,7 +20,7 @@ type errorPage struct {
 // errorPageOf returns what the page depends on. same is false if it depends on
 // more.
 func errorPageOf(p *authserver.Page, site Site, t *texts) (key errorPage, same bool) {
-	if p.Kind != authserver.ErrorPage || p.Visitor != "" || p.App != nil || p.Refusal == nil || p.Refusal.App != nil {
+	if p.Kind != authserver.ErrorPage || p.Again || p.Visitor != "" || p.App != nil || p.Refusal == nil || p.Refusal.App != nil {
 		return errorPage{}, false
 	}
 	return errorPage{site, t.tag, p.Refusal.Reason}, true
