@@ -44,30 +44,13 @@ type Server struct {
 	own  uint64 // queries of our own, which Counters leaves out
 }
 
-var shared struct {
-	mu     sync.Mutex
-	server *Server
-	err    error
-}
+var shared process.Shared[Server]
 
 // Start returns the server of this test process and starts it when it is asked
 // for first.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if shared.server == nil && shared.err == nil {
-		process.AtEnd(tb, func() {
-			if s := shared.server; s != nil {
-				s.discard()
-			}
-		})
-		shared.server, shared.err = start(careless)
-	}
-	if shared.err != nil {
-		tb.Fatalf("start MariaDB: %v", shared.err)
-	}
-	return shared.server
+	return shared.Start(tb, "MariaDB", func() (*Server, error) { return start(careless) }, (*Server).discard)
 }
 
 // careless are options that make a server fast. It loses the transactions of its

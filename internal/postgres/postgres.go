@@ -50,30 +50,13 @@ type Server struct {
 	root *sql.DB // in the database postgres
 }
 
-var shared struct {
-	mu     sync.Mutex
-	server *Server
-	err    error
-}
+var shared process.Shared[Server]
 
 // Start returns the server of this test process and starts it when it is asked
 // for first.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if shared.server == nil && shared.err == nil {
-		process.AtEnd(tb, func() {
-			if s := shared.server; s != nil {
-				s.discard()
-			}
-		})
-		shared.server, shared.err = start()
-	}
-	if shared.err != nil {
-		tb.Fatalf("start PostgreSQL: %v", shared.err)
-	}
-	return shared.server
+	return shared.Start(tb, "PostgreSQL", start, (*Server).discard)
 }
 
 func start() (*Server, error) {
