@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -212,6 +213,20 @@ func TestTooManyUnproven(t *testing.T) {
 		wantReason(t, a, TooManyUnproven)
 		if a.Status != http.StatusTooManyRequests || a.Headers.Get("Retry-After") == "" || a.Event.Kind != Refused {
 			t.Errorf("%s: %d %v, event %v", name, a.Status, a.Headers, a.Event.Kind)
+		}
+	}
+}
+
+// Whether an app exists is not told to somebody who does not know its secret.
+func TestUnknownAppIsToldTheSame(t *testing.T) {
+	s := newScene(t)
+	for _, secret := range []string{"x", ""} {
+		known := s.send(t, AccessToken, "", "", url.Values{"grant_type": {grantCredentials}, "client_id": {confidential}, "client_secret": {secret}}, nil)
+		unknown := s.send(t, AccessToken, "", "", url.Values{"grant_type": {grantCredentials}, "client_id": {"x"}, "client_secret": {secret}}, nil)
+		wantReason(t, known, ClientAuthFailed)
+		if unknown.Status != known.Status || string(unknown.Body) != string(known.Body) || !reflect.DeepEqual(unknown.Headers, known.Headers) {
+			t.Errorf("secret %q: an unknown app is told %d %s %v, a known one %d %s %v", secret,
+				unknown.Status, unknown.Body, unknown.Headers, known.Status, known.Body, known.Headers)
 		}
 	}
 }

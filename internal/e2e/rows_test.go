@@ -147,43 +147,88 @@ func functions(t *testing.T, file string) (all []*ast.FuncDecl) {
 	return all
 }
 
+// secrets are what a client could guess, by package: signatures, and secrets of
+// apps, verifiers and tokens of forms.
+var secrets = map[string]func(ast.Node) bool{
+	"validator":  mentionsSignature,
+	"authserver": mentionsSecret,
+}
+
 // TestConstantTimeCompare looks at the source: how long a comparison takes
 // cannot be measured without a flaw on a machine that does other things too.
-// What is compared with a signature is compared by hmac.Equal and nothing else.
+// Secrets are compared in constant time and in no other way.
 func TestConstantTimeCompare(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(root, "validator", "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	checks := 0
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		for _, f := range functions(t, file) {
+	for dir, mentions := range secrets {
+		checks := 0
+		for _, f := range functionsOf(t, dir) {
 			ast.Inspect(f, func(n ast.Node) bool {
 				switch n := n.(type) {
 				case *ast.CallExpr:
-					switch name := selector(n.Fun); {
-					case name == "hmac.Equal" && mentionsSignature(n):
+					name := selector(n.Fun)
+					if own, ok := n.Fun.(*ast.Ident); ok {
+						name = own.Name
+					}
+					switch {
+					case slices.Contains([]string{"hmac.Equal", "sameSecret"}, name) && mentions(n):
 						checks++
-					case slices.Contains([]string{"bytes.Equal", "bytes.Compare", "strings.Compare", "strings.EqualFold", "slices.Equal"}, name) && mentionsSignature(n):
-						t.Errorf("%s: %s compares a signature", file, name)
+					case slices.Contains([]string{"bytes.Equal", "bytes.Compare", "strings.Compare", "strings.EqualFold", "slices.Equal"}, name) && mentions(n):
+						t.Errorf("%s: %s compares a secret in %s", dir, name, f.Name.Name)
 					}
 				case *ast.BinaryExpr:
-					// Whether there is one may be asked.
-					if literal, ok := n.Y.(*ast.BasicLit); (n.Op == token.EQL || n.Op == token.NEQ) && mentionsSignature(n) && (!ok || literal.Value != `""`) {
-						t.Errorf("%s: %s compares a signature in %s", file, n.Op, f.Name.Name)
+					if (n.Op == token.EQL || n.Op == token.NEQ) && (mentions(n.X) || mentions(n.Y)) && !isNone(n.Y) {
+						t.Errorf("%s: %s compares a secret in %s", dir, n.Op, f.Name.Name)
 					}
 				}
 				return true
 			})
 		}
-	}
-	if checks == 0 {
-		t.Error("no signature is compared by hmac.Equal")
+		if want := map[string]int{"validator": 1, "authserver": 4}[dir]; checks < want {
+			t.Errorf("%s: secrets are compared in constant time at %d places, want %d", dir, checks, want)
+		}
 	}
 }
+
+// isNone reports whether an expression is nil or an empty text: whether there is a
+// secret may be asked.
+func isNone(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		return e.Value == `""`
+	case *ast.Ident:
+		return e.Name == "nil"
+	default:
+		return false
+	}
+}
+
+// functionsOf are the functions of a package, without its tests.
+func functionsOf(t *testing.T, dir string) (all []*ast.FuncDecl) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if !strings.HasSuffix(file, "_test.go") {
+			all = append(all, functions(t, file)...)
+		}
+	}
+	return all
+}
+
+// mentionsSecret reports whether an expression reads a variable or a field that is
+// named like a secret.
+func mentionsSecret(e ast.Node) (found bool) {
+	ast.Inspect(e, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok && secretName.MatchString(id.Name) {
+			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+var secretName = regexp.MustCompile(`^(?i:secret|verifier|challenge|mac|signature|[a-z]+Secret)$`)
 
 func selector(e ast.Expr) string {
 	s, ok := e.(*ast.SelectorExpr)
