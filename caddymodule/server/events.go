@@ -14,11 +14,12 @@ import (
 )
 
 // eventLog writes one line for each consent, denial, token that is issued,
-// refreshed or revoked, and refusal. Refusals are sampled by reason, because a
-// client makes them for nothing; the other lines are a record of what happened.
+// refreshed or revoked, and refusal. Refusals of requests that no user stands
+// behind are sampled by reason, because strangers make them for nothing; the other
+// lines are a record of what happened.
 type eventLog struct {
-	record   *zap.Logger
-	refusals *zap.Logger
+	record    *zap.Logger
+	strangers *zap.Logger
 }
 
 func newEventLog(log *zap.Logger) *eventLog { return &eventLog{log, logs.Sampled(log)} }
@@ -30,9 +31,12 @@ func (l *eventLog) write(r *http.Request, wiki string, e *authserver.Event) {
 	case authserver.Shown, authserver.Told:
 		level = zapcore.DebugLevel
 	case authserver.Refused:
-		log, message = l.refusals, "refused: "+e.Reason
+		message = "refused: " + e.Reason
+		if e.UserID == 0 {
+			log = l.strangers
+		}
 	case authserver.Unavailable:
-		log, level, message = l.refusals, zapcore.ErrorLevel, "refused: "+e.Reason
+		log, level, message = l.strangers, zapcore.ErrorLevel, "refused: "+e.Reason
 		if r.Context().Err() != nil {
 			level = zapcore.DebugLevel // the client has left: that is why
 		}

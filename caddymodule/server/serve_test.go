@@ -293,6 +293,26 @@ func TestRefusalIsLogged(t *testing.T) {
 	}
 }
 
+// Each refusal of a user's request is a line. Those of strangers are sampled.
+func TestRefusalsOfUsersAreEachLogged(t *testing.T) {
+	s := newShell(t, "")
+	const requests = 30
+	for range requests {
+		s.get(t, "/oauth2/authorize?response_type=code&client_id=x", "Alice")
+		s.get(t, "/oauth2/access_token", "")
+	}
+	byUser := map[bool]int{}
+	for _, line := range s.logged.All() {
+		if strings.HasPrefix(line.Message, "refused: ") {
+			id, _ := line.ContextMap()["user_id"].(uint64)
+			byUser[id != 0]++
+		}
+	}
+	if byUser[true] != requests || byUser[false] == 0 || byUser[false] >= requests {
+		t.Errorf("%d lines for %d refusals of a user, and %d for as many of a stranger", byUser[true], requests, byUser[false])
+	}
+}
+
 // The original request counts, whatever a handler before has made of it.
 func TestPathsAsTheClientSentThem(t *testing.T) {
 	s := newShell(t, "")
