@@ -45,6 +45,7 @@ func TestPlaces(t *testing.T) {
 		}
 		enter(other)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if refused != 10-1-waiting {
 			t.Errorf("%d requests of the flood are refused, want %d", refused, 10-1-waiting)
 		}
