@@ -296,6 +296,7 @@ func TestSecretKeyOfZero(t *testing.T) {
 }
 
 func TestCentralAuth(t *testing.T) {
+	emptied(t)
 	t.Setenv("OAUTH_TEST_CENTRAL", "centralauth")
 	mysql := map[string]any{"driver": "mysql", "dsn": "u:p@tcp(db)/w", "oauth_database": "meta", "replicas": []string{"u:p@tcp(db2)/w"}}
 	h := mustLoad(t, map[string]any{

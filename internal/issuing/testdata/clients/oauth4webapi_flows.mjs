@@ -1,7 +1,10 @@
 // OAuth 2 as oauth4webapi does it, with no leniency but http: see
 // mwoauth_handshake.py.
+import { webcrypto } from 'node:crypto';
 import * as readline from 'node:readline';
 import * as oauth from 'oauth4webapi';
+
+globalThis.crypto ??= webcrypto; // browsers have it, and Node from 19 on
 
 const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const read = async () => JSON.parse((await lines.next()).value);
