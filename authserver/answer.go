@@ -45,8 +45,8 @@ type Request struct {
 	HTTP *http.Request
 	// Sent describes what the client sent, for signatures.
 	Sent validator.Request
-	// Name is what an UnknownType or UnknownRoute is called: a type of resource,
-	// or a path of the REST API.
+	// Name is what is told to be missing: the type of an UnknownType, or the path in
+	// the REST API.
 	Name string
 }
 

@@ -42,7 +42,7 @@ func (s *Server) anonymousProfile(ctx context.Context, address netip.Addr, grant
 	}
 	sub := "0"
 	if s.cfg.Policy.CentralIDs() {
-		sub = "" // there is no central id
+		sub = "" // a visitor has no central id
 	}
 	return append([]claim{{"sub", sub}}, s.tell(&nobody, grants)...), nil
 }

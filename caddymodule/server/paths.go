@@ -61,7 +61,7 @@ type paths struct {
 // match is what a request is for.
 type match struct {
 	endpoint authserver.Endpoint
-	name     string // of an unknown type or route
+	name     string // of an unknown type, or the path of an endpoint of OAuth 2
 	busy     error  // there was no memory to find it out
 }
 
@@ -105,7 +105,7 @@ func findPlain(target string) (match, bool) {
 // findOAuth2 finds what follows rest.php/oauth2/.
 func findOAuth2(name string) match {
 	if endpoint, known := oauth2Paths[name]; known {
-		return match{endpoint: endpoint}
+		return match{endpoint: endpoint, name: plainOAuth2 + name}
 	}
 	if kind, ok := strings.CutPrefix(name, "resource/"); ok && kind != "" && !strings.Contains(kind, "/") {
 		return match{endpoint: authserver.UnknownType, name: kind}

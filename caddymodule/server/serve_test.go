@@ -328,3 +328,17 @@ func TestPathsAsTheClientSentThem(t *testing.T) {
 		t.Errorf("%d requests were passed on", s.next)
 	}
 }
+
+// An endpoint of a protocol that is not served is told by its path.
+func TestUnservedEndpointIsNamed(t *testing.T) {
+	s := newShell(t, "")
+	server, err := authserver.New(authserver.Config{OAuth1: true, Issuer: "https://wiki.example", StateKeys: [][]byte{make([]byte, 32)}}, authserver.Parts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.lease.Load().servers["enwiki"] = server
+	w := s.get(t, "/oauth2/authorize?response_type=code&client_id=x", "Alice")
+	if want := "The requested relative path (/oauth2/authorize) did not match"; w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), want) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
